@@ -1,1 +1,9 @@
-//! Container images.
+//! Container images: registries, layouts, archives and a local store, and what one does with them.
+//!
+//! Metadata is a value, content is a stream, a place is a trait, a verb is a function.
+//! `lib/README.md` is the map.
+
+pub mod error;
+pub mod spec;
+
+pub use error::{Error, ErrorKind, Result};
