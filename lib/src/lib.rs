@@ -3,6 +3,7 @@
 //! Metadata is a value, content is a stream, a place is a trait, a verb is a function.
 //! `lib/README.md` is the map.
 
+pub mod blob;
 pub mod config;
 pub mod error;
 pub mod spec;

@@ -3,6 +3,22 @@
 //! Parsing and printing of all of it lives here; nothing here does I/O. Bytes are the truth:
 //! whatever is parsed keeps its raw form beside it, and is only written anew by an edit.
 
+mod descriptor;
 mod digest;
+pub mod json;
+mod manifest;
+mod media_type;
+mod platform;
+mod reference;
+mod schema1;
 
+pub use descriptor::{Descriptor, REF_NAME};
 pub use digest::{Algorithm, ChainId, DiffId, Digest, Hasher, ParseDigestError};
+pub use manifest::{
+    Body, ImageManifest, Index, MAX_INDEX_DEPTH, MAX_LAYERS, MAX_MANIFEST, Manifest,
+    claimed_compression,
+};
+pub use media_type::{Compression, Dialect, LayerType, MediaType};
+pub use platform::Platform;
+pub use reference::{DOCKER_HUB, Reference, is_tag};
+pub use schema1::{EMPTY_LAYER, Schema1, Schema1Entry};

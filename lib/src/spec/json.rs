@@ -1,0 +1,189 @@
+//! JSON as strict as signed documents need it, and written as Go writes it.
+//!
+//! Two readers of one document must see the same thing (I-JSON, RFC 7493): duplicate keys, keys
+//! that differ from ours only in case (Go takes them, serde does not), trailing bytes and deep
+//! nesting are refused. Go-compatible output keeps digests equal to what Docker's tools compute.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// Parses one document; `what` names it in errors. Key order is kept.
+pub fn parse_strict(bytes: &[u8], what: &str) -> Result<Value> {
+    let invalid = |error: serde_json::Error| {
+        Error::caused(crate::ErrorKind::Invalid, format!("{what} is not valid JSON"), error)
+    };
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    // serde_json itself stops at 128 levels.
+    let value = Strict.deserialize(&mut reader).map_err(invalid)?;
+    reader.end().map_err(invalid)?;
+    Ok(value)
+}
+
+/// Refuses keys of `object` that equal one of `known` but for case.
+pub fn refuse_case_variants(object: &Value, known: &[&str], what: &str) -> Result<()> {
+    let Some(map) = object.as_object() else { return Ok(()) };
+    for key in map.keys() {
+        if known.iter().any(|name| name.eq_ignore_ascii_case(key) && name != key) {
+            return Err(Error::invalid(format!(
+                "{what} has a field {key:?}, which other programs may read as another spelling"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Writes compact JSON with Go's escapes (`<`, `>`, `&`, U+2028 and U+2029 as `\u….`).
+pub fn to_go_bytes(value: &impl serde::Serialize) -> Result<Vec<u8>> {
+    let plain = serde_json::to_string(value)
+        .map_err(|error| Error::caused(crate::ErrorKind::Failed, "writing JSON", error))?;
+    let mut out = String::with_capacity(plain.len() + 16);
+    // These characters stand only inside strings, and replacing them there keeps the meaning.
+    for character in plain.chars() {
+        match character {
+            '<' => out.push_str("\\u003c"),
+            '>' => out.push_str("\\u003e"),
+            '&' => out.push_str("\\u0026"),
+            '\u{2028}' => out.push_str("\\u2028"),
+            '\u{2029}' => out.push_str("\\u2029"),
+            other => out.push(other),
+        }
+    }
+    // Go writes these two by number, serde_json by letter; a doubled backslash is no escape.
+    Ok(rewrite_short_escapes(&out).into_bytes())
+}
+
+fn rewrite_short_escapes(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            out.push(character);
+            continue;
+        }
+        match characters.next() {
+            Some('b') => out.push_str("\\u0008"),
+            Some('f') => out.push_str("\\u000c"),
+            Some(other) => out.extend(['\\', other]),
+            None => out.push('\\'),
+        }
+    }
+    out
+}
+
+/// Reads `null` as the default: Go writes empty lists and maps that way.
+pub fn null_is_default<'de, D, T>(deserializer: D) -> std::result::Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+struct Strict;
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> std::result::Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value without duplicate keys")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> std::result::Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> std::result::Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Value, A::Error> {
+        let mut out = Vec::new();
+        while let Some(item) = seq.next_element_seed(Strict)? {
+            out.push(item);
+        }
+        Ok(Value::Array(out))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Value, A::Error> {
+        let mut out = serde_json::Map::new();
+        let mut seen = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if !seen.insert(key.clone()) {
+                return Err(serde::de::Error::custom(format_args!("duplicate key {key:?}")));
+            }
+            out.insert(key, map.next_value_seed(Strict)?);
+        }
+        Ok(Value::Object(out))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ambiguous_documents_are_refused() {
+        for bad in
+            [r#"{"a":1,"a":2}"#, r#"{"x":{"a":1,"a":2}}"#, r#"{"a":1} {"#, "{} {}", "", "[1,"]
+        {
+            assert!(parse_strict(bad.as_bytes(), "manifest").is_err(), "{bad}");
+        }
+        let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+        assert!(parse_strict(deep.as_bytes(), "manifest").is_err());
+        let value = parse_strict(br#"{"Layers":[]}"#, "manifest").unwrap();
+        let error = refuse_case_variants(&value, &["layers"], "manifest").unwrap_err();
+        assert!(error.to_string().contains("\"Layers\""), "{error}");
+    }
+
+    #[test]
+    fn key_order_and_numbers_survive() {
+        let text = r#"{"z":1,"a":-5,"m":{"y":1.5,"b":null},"n":18446744073709551615}"#;
+        let value = parse_strict(text.as_bytes(), "config").unwrap();
+        assert_eq!(to_go_bytes(&value).unwrap(), text.as_bytes());
+    }
+
+    #[test]
+    fn strings_are_escaped_as_go_does() {
+        let value = Value::from("a<b>&\u{2028}\u{8}\u{c}\n\\b\u{1}");
+        let written = String::from_utf8(to_go_bytes(&value).unwrap()).unwrap();
+        assert_eq!(written, r#""a\u003cb\u003e\u0026\u2028\u0008\u000c\n\\b\u0001""#);
+    }
+}
