@@ -6,6 +6,8 @@
 pub mod blob;
 pub mod config;
 pub mod error;
+pub mod progress;
 pub mod spec;
+pub mod transport;
 
 pub use error::{Error, ErrorKind, Result};

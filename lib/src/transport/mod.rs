@@ -1,0 +1,124 @@
+//! Places: where images come from and go to.
+//!
+//! A [`Source`] resolves names and opens content; a [`Sink`] says what it has, takes content and
+//! publishes names. Nothing is decided here: `copy` plans, places obey. Adding a kind of place is
+//! one variant of [`Location`], one file, and the arms of the two enums in `any.rs`.
+
+mod location;
+
+pub use location::{Bare, Entry, InPath, Location, StoreName};
+
+use crate::blob::Blob;
+use crate::error::Result;
+use crate::spec::{Descriptor, DiffId, Manifest, Reference};
+
+/// Where content can be read.
+pub trait Source: Send + Sync {
+    /// Finds what the place's name points to, without reading it.
+    ///
+    /// # Errors
+    /// `NotFound` when nothing has the name; `Usage` when there is no name and several images.
+    fn resolve(&self) -> impl Future<Output = Result<Descriptor>> + Send;
+
+    /// Finds and reads the root manifest, in one request where the place allows it.
+    fn read_root(&self) -> impl Future<Output = Result<Manifest>> + Send;
+
+    /// Opens one blob or manifest; whoever reads it to the end knows that it matches.
+    fn open(&self, what: &Descriptor) -> impl Future<Output = Result<Blob>> + Send;
+
+    /// What is known to refer to `subject`: signatures, SBOMs, attestations (one level).
+    fn referrers(
+        &self,
+        subject: &Descriptor,
+    ) -> impl Future<Output = Result<Vec<Descriptor>>> + Send;
+
+    /// Where the content is, for sinks that can take it from there without moving bytes.
+    fn origin(&self) -> Origin;
+}
+
+/// Where content can be put.
+pub trait Sink: Send + Sync {
+    /// What the place's name points to now; `None` when it is free (or there is no name).
+    fn current(&self) -> impl Future<Output = Result<Option<Descriptor>>> + Send;
+
+    /// Whether something is there already. May answer `Missing` where asking costs as much as
+    /// putting.
+    fn presence(&self, what: &Descriptor) -> impl Future<Output = Result<Presence>> + Send;
+
+    /// Takes the bytes; returns the descriptor they ended up with.
+    fn put(&self, item: Item, content: Blob) -> impl Future<Output = Result<Descriptor>> + Send;
+
+    /// Cheaper than bytes when possible: registry mount, reflink, rename. `false`: nothing was
+    /// done, send the bytes.
+    fn link(&self, what: &Descriptor, origin: &Origin)
+    -> impl Future<Output = Result<bool>> + Send;
+
+    /// Makes `root` (whose children are all there) visible under the place's name, or under
+    /// `name` instead. Puts the root's own bytes as well.
+    fn publish(
+        &self,
+        name: Option<&str>,
+        root: &Manifest,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Completes the place: after this returns, all that was published is whole and on disk.
+    fn finish(&self) -> impl Future<Output = Result<()>> + Send;
+
+    /// What the place can hold.
+    fn abilities(&self) -> Abilities;
+}
+
+/// What is already there of a piece of content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Nothing, or not known cheaply.
+    Missing,
+    /// The bytes themselves; what they refer to is not known to be there.
+    Present,
+    /// The bytes and everything they refer to.
+    Complete,
+}
+
+/// What is being put: data, so that a sink needs no side channel.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// What role the bytes have.
+    pub kind: ItemKind,
+    /// Their descriptor, when it is known before they are read.
+    pub descriptor: Option<Descriptor>,
+}
+
+/// The role of content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ItemKind {
+    /// A manifest that is not the root (the root comes with `publish`).
+    Manifest,
+    /// An image's configuration; put before its layers.
+    Config,
+    /// A layer, with the digest of its uncompressed stream where the config told it.
+    Layer(Option<DiffId>),
+    /// Anything else: an artifact's content.
+    Other,
+}
+
+/// Where some content lies.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// In this repository.
+    Repository(Reference),
+    /// Nowhere that another place could reach by itself.
+    Elsewhere,
+}
+
+/// What a sink can hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Abilities {
+    /// Indexes with several images.
+    pub indexes: bool,
+    /// Manifests that are no images.
+    pub artifacts: bool,
+    /// Keeps manifests byte for byte (docker-archive and docker-daemon rebuild them).
+    pub keeps_manifests: bool,
+    /// Content of unknown size and digest can be put without a copy on disk.
+    pub unnamed: bool,
+}
