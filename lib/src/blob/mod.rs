@@ -50,6 +50,8 @@ pub struct FileBlob {
     pub size: u64,
     /// Its digest, checked by whoever reads it to the end.
     pub digest: Digest,
+    /// Told of every byte that is read.
+    pub meter: Option<Meter>,
 }
 
 /// A blob that a server holds.
@@ -61,6 +63,22 @@ pub struct RemoteBlob {
     pub digest: Digest,
     /// How to ask for it.
     pub opener: Arc<dyn OpenRemote>,
+    /// Told of every byte that arrives.
+    pub meter: Option<Meter>,
+}
+
+/// Counts bytes as they pass.
+pub type Meter = Arc<dyn Fn(u64) + Send + Sync>;
+
+impl Blob {
+    /// The same content, with `meter` told of every byte that is read from a file or a network.
+    pub fn metered(self, meter: Meter) -> Blob {
+        match self {
+            Blob::File(file) => Blob::File(FileBlob { meter: Some(meter), ..file }),
+            Blob::Remote(remote) => Blob::Remote(RemoteBlob { meter: Some(meter), ..remote }),
+            other => other,
+        }
+    }
 }
 
 /// The future of an opened stream.
@@ -77,7 +95,9 @@ pub trait OpenRemote: Send + Sync {
 impl RemoteBlob {
     /// The verified stream, from the start or from where `resume` has hashed to.
     pub async fn stream(&self, resume: Option<Verifier>) -> Result<VerifiedStream> {
-        let verifier = resume.unwrap_or_else(|| Verifier::new(&self.digest, self.size));
+        let verifier = resume
+            .unwrap_or_else(|| Verifier::new(&self.digest, self.size))
+            .with_meter(self.meter.clone());
         let rest = match verifier.position() {
             position if position == self.size => Box::pin(futures_util::stream::empty()),
             position => self.opener.open(position).await?,
@@ -94,12 +114,14 @@ impl FileBlob {
             offset: 0,
             size: descriptor.size,
             digest: descriptor.digest.clone(),
+            meter: None,
         }
     }
 
     /// A verifying reader of the stretch.
     pub fn reader(&self) -> VerifyReader<impl Read + Send + use<>> {
         let stretch = border::Stretch::new(self.file.clone(), self.offset, self.size);
-        VerifyReader::new(stretch, Verifier::new(&self.digest, self.size))
+        let verifier = Verifier::new(&self.digest, self.size).with_meter(self.meter.clone());
+        VerifyReader::new(stretch, verifier)
     }
 }

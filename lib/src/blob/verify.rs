@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::ByteStream;
+use super::{ByteStream, Meter};
 use crate::error::{Error, Result};
 use crate::spec::{Digest, Hasher};
 
@@ -17,12 +17,18 @@ pub struct Verifier {
     hasher: Hasher,
     digest: Digest,
     size: u64,
+    meter: Option<Meter>,
 }
 
 impl Verifier {
     /// Expects `size` bytes that hash to `digest`.
     pub fn new(digest: &Digest, size: u64) -> Verifier {
-        Verifier { hasher: Hasher::new(digest.algorithm()), digest: digest.clone(), size }
+        Verifier {
+            hasher: Hasher::new(digest.algorithm()),
+            digest: digest.clone(),
+            size,
+            meter: None,
+        }
     }
 
     /// Goes on from a hash over the first bytes; `None` if it cannot belong to this blob.
@@ -32,6 +38,11 @@ impl Verifier {
             digest: digest.clone(),
             size,
         })
+    }
+
+    /// Tells `meter` of every byte that passes.
+    pub fn with_meter(self, meter: Option<Meter>) -> Verifier {
+        Verifier { meter, ..self }
     }
 
     /// How many bytes have passed.
@@ -53,6 +64,9 @@ impl Verifier {
             )));
         }
         self.hasher.update(bytes);
+        if let Some(meter) = &self.meter {
+            meter(bytes.len() as u64);
+        }
         Ok(())
     }
 
