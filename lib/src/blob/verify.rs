@@ -37,6 +37,7 @@ impl Verifier {
             hasher,
             digest: digest.clone(),
             size,
+            meter: None,
         })
     }
 
