@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod error;
+pub mod layer;
 pub mod spec;
 pub mod sys;
 
