@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn anything_odd_is_refused() {
         for bad in [
-            &b"10 path=a\n"[..],
+            &b"11 path=a\n"[..],
             b"8 path=a\n",
             b"9 path=a ",
             b"+9 path=a\n",
@@ -188,8 +188,8 @@ mod tests {
             b"9 path=a\n\0\0",
             b"11 path=a\0\n",
             b"9 size=-\n",
-            b"10 size=+1\n",
-            b"10 uid= 10\n",
+            b"11 size=+1\n",
+            b"11 uid= 10\n",
             b"12 mtime=1x\n",
             b"14 mtime=1.x2\n",
             b"28 size=9223372036854775808\n",
