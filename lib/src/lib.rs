@@ -6,8 +6,10 @@
 pub mod blob;
 pub mod config;
 pub mod error;
+pub mod layer;
 pub mod progress;
 pub mod spec;
+pub mod sys;
 pub mod transport;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,29 @@
+//! The kernel: directory handles, paths that cannot leave a root, file metadata, locks, atomic
+//! files.
+//!
+//! Owns every system call of the library and is the only place where `unsafe` may stand. Uses
+//! nothing but [`crate::error`]. Promise: names are resolved from an open handle and never through
+//! a link that somebody else put in the way; what [`remove`](Dir::remove_tree) deletes lies below
+//! the handle and on the same mount. Does not know images, layers or stores.
+
+mod atomic;
+mod copy;
+mod dir;
+mod lock;
+mod meta;
+mod remove;
+mod root;
+mod xattr;
+
+pub use atomic::{AtomicFile, write_file};
+pub use copy::copy_contents;
+pub use dir::{Dir, DirEntry};
+pub use lock::{Lock, LockMode};
+pub use meta::{
+    Device, FileKind, Meta, Time, file_creation_mask, set_mode, set_owner, set_time,
+    sync_filesystem,
+};
+pub use root::{Gap, Root, Walked};
+pub use xattr::{
+    MAX_XATTR_NAME, MAX_XATTR_VALUE, read_xattr, read_xattrs, remove_xattr, set_xattr,
+};
