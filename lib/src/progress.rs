@@ -102,7 +102,7 @@ impl Task {
     }
 
     /// The piece is whole.
-    pub fn done(self) {
+    pub fn done(&self) {
         self.listener.event(Event::Done { task: self.number });
     }
 }

@@ -119,6 +119,25 @@ impl Blob {
         }
     }
 
+    /// A blocking reader of the (verified) bytes, for work that lives on a thread of its own.
+    ///
+    /// Must be called inside the runtime; a network stream is pumped by a task that ends with the
+    /// reader.
+    pub async fn into_reader(self) -> Result<BlobReader> {
+        let local = |reader: Box<dyn Read + Send>| BlobReader { inner: ReaderKind::Local(reader) };
+        Ok(match self {
+            Blob::Bytes(bytes) => local(Box::new(Cursor::new(bytes))),
+            Blob::File(file) => local(Box::new(file.reader())),
+            Blob::Unnamed(reader) => local(reader),
+            Blob::Remote(remote) => {
+                let stream = remote.stream(None).await?;
+                let (sender, chunks) = mpsc::channel(DEPTH);
+                tokio::spawn(pump(stream, sender));
+                BlobReader { inner: ReaderKind::Channel { chunks, current: Bytes::new() } }
+            }
+        })
+    }
+
     /// The (verified) bytes as a stream, for whoever sends them over a network.
     pub async fn into_stream(self) -> Result<ByteStream> {
         Ok(match self {
@@ -150,7 +169,7 @@ impl Blob {
 }
 
 /// Pumps a network stream to `work` on its thread; returns when both have ended.
-pub async fn consume_stream<T, F>(mut stream: VerifiedStream, work: F) -> Result<T>
+pub async fn consume_stream<T, F>(stream: VerifiedStream, work: F) -> Result<T>
 where
     T: Send + 'static,
     F: FnOnce(BlobReader) -> Result<T> + Send + 'static,
@@ -158,16 +177,18 @@ where
     let (sender, chunks) = mpsc::channel(DEPTH);
     let reader = BlobReader { inner: ReaderKind::Channel { chunks, current: Bytes::new() } };
     let worker = blocking(move || work(reader));
-    let pump = async move {
-        while let Some(item) = stream.next().await {
-            let failed = item.is_err();
-            if sender.send(item).await.is_err() || failed {
-                break;
-            }
-        }
-    };
-    let ((), result) = tokio::join!(pump, worker);
+    let ((), result) = tokio::join!(pump(stream, sender), worker);
     result
+}
+
+/// Sends chunks until the stream or the reader ends.
+async fn pump(mut stream: VerifiedStream, sender: mpsc::Sender<Result<Bytes>>) {
+    while let Some(item) = stream.next().await {
+        let failed = item.is_err();
+        if sender.send(item).await.is_err() || failed {
+            break;
+        }
+    }
 }
 
 /// Runs blocking work on a thread of its own and waits for it.

@@ -10,7 +10,7 @@ pub use location::{Bare, Entry, InPath, Location, StoreName};
 
 use crate::blob::Blob;
 use crate::error::Result;
-use crate::spec::{Descriptor, DiffId, Manifest, Reference};
+use crate::spec::{Descriptor, DiffId, Digest, Manifest, Reference};
 
 /// Where content can be read.
 pub trait Source: Send + Sync {
@@ -26,11 +26,12 @@ pub trait Source: Send + Sync {
     /// Opens one blob or manifest; whoever reads it to the end knows that it matches.
     fn open(&self, what: &Descriptor) -> impl Future<Output = Result<Blob>> + Send;
 
+    /// The size of a blob that no descriptor tells (schema 1 manifests do not).
+    fn measure(&self, blob: &Digest) -> impl Future<Output = Result<u64>> + Send;
+
     /// What is known to refer to `subject`: signatures, SBOMs, attestations (one level).
-    fn referrers(
-        &self,
-        subject: &Descriptor,
-    ) -> impl Future<Output = Result<Vec<Descriptor>>> + Send;
+    fn referrers(&self, subject: &Descriptor)
+    -> impl Future<Output = Result<Vec<Referrer>>> + Send;
 
     /// Where the content is, for sinks that can take it from there without moving bytes.
     fn origin(&self) -> Origin;
@@ -66,6 +67,16 @@ pub trait Sink: Send + Sync {
 
     /// What the place can hold.
     fn abilities(&self) -> Abilities;
+}
+
+/// A manifest that refers to another one.
+#[derive(Clone, Debug)]
+pub struct Referrer {
+    /// The referring manifest.
+    pub descriptor: Descriptor,
+    /// The tag that makes the connection where it is not the manifest itself that does:
+    /// cosign's `sha256-<hex>.sig` and its like.
+    pub tag: Option<String>,
 }
 
 /// What is already there of a piece of content.
@@ -113,12 +124,23 @@ pub enum Origin {
 /// What a sink can hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Abilities {
-    /// Indexes with several images.
-    pub indexes: bool,
+    /// What of an index is put there when nobody said.
+    pub usual: Usual,
     /// Manifests that are no images.
     pub artifacts: bool,
     /// Keeps manifests byte for byte (docker-archive and docker-daemon rebuild them).
     pub keeps_manifests: bool,
-    /// Content of unknown size and digest can be put without a copy on disk.
-    pub unnamed: bool,
+    /// Wants to know each layer's DiffId beforehand, so configs are read first.
+    pub wants_diff_ids: bool,
+}
+
+/// What of an index belongs into a place unless a person asks for something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usual {
+    /// All of it.
+    Whole,
+    /// The host's image, under the index's own bytes.
+    HostInIndex,
+    /// The host's image and no index: the place can hold none.
+    HostAlone,
 }
