@@ -3,6 +3,12 @@
 //! Reads (and for `login` and `logout` writes) the configuration files of the container world at
 //! paths that the programs name. Knows no network and no store.
 
+mod auth;
 mod credential;
+mod files;
+mod paths;
+mod strict_json;
 
+pub use auth::{AuthKey, AuthStore, Found, Logout, Origin, Place};
 pub use credential::{Credential, Secret};
+pub use paths::{AuthFile, AuthFormat, Choice, ConfigPaths, HelperEnvironment};
