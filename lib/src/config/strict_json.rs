@@ -19,13 +19,6 @@ impl<T> Default for Members<T> {
     }
 }
 
-impl<T> Members<T> {
-    /// The value of member `key`.
-    pub(super) fn find(&self, key: &str) -> Option<&T> {
-        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value)
-    }
-}
-
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members<T>, D::Error> {
         struct Objects<T>(PhantomData<T>);
@@ -154,7 +147,5 @@ mod tests {
     fn members_keep_their_order() {
         let members: Members<u8> = serde_json::from_str(r#"{"b":1,"a":2}"#).unwrap();
         assert_eq!(members.0, [("b".to_owned(), 1), ("a".to_owned(), 2)]);
-        assert_eq!(members.find("a"), Some(&2));
-        assert_eq!(members.find("c"), None);
     }
 }
