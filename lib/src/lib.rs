@@ -4,6 +4,8 @@
 //! `lib/README.md` is the map.
 
 pub mod blob;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod layer;

@@ -13,6 +13,7 @@ mod lock;
 mod meta;
 mod remove;
 mod root;
+mod signals;
 mod xattr;
 
 pub use atomic::{AtomicFile, write_file};
@@ -24,6 +25,7 @@ pub use meta::{
     sync_filesystem,
 };
 pub use root::{Gap, Root, Walked};
+pub use signals::default_sigpipe;
 pub use xattr::{
     MAX_XATTR_NAME, MAX_XATTR_VALUE, read_xattr, read_xattrs, remove_xattr, set_xattr,
 };
