@@ -11,6 +11,7 @@ mod copy;
 mod dir;
 mod lock;
 mod meta;
+mod process;
 mod remove;
 mod root;
 mod signals;
@@ -24,6 +25,7 @@ pub use meta::{
     Device, FileKind, Meta, Time, file_creation_mask, set_mode, set_owner, set_time,
     sync_filesystem,
 };
+pub use process::{available_cores, effective_uid};
 pub use root::{Gap, Root, Walked};
 pub use signals::default_sigpipe;
 pub use xattr::{
