@@ -18,10 +18,15 @@ pub fn parse_strict(bytes: &[u8], what: &str) -> Result<Value> {
     let invalid = |error: serde_json::Error| {
         Error::caused(crate::ErrorKind::Invalid, format!("{what} is not valid JSON"), error)
     };
+    parse_unambiguous(bytes).map_err(invalid)
+}
+
+/// Parses one document in which no object, however deep, has equal keys.
+pub fn parse_unambiguous(bytes: &[u8]) -> serde_json::Result<Value> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     // serde_json itself stops at 128 levels.
-    let value = Strict.deserialize(&mut reader).map_err(invalid)?;
-    reader.end().map_err(invalid)?;
+    let value = Strict.deserialize(&mut reader)?;
+    reader.end()?;
     Ok(value)
 }
 
@@ -146,7 +151,9 @@ impl<'de> Visitor<'de> for Strict {
         let mut seen = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
             if !seen.insert(key.clone()) {
-                return Err(serde::de::Error::custom(format_args!("duplicate key {key:?}")));
+                return Err(serde::de::Error::custom(format_args!(
+                    "the key {key:?} is there twice"
+                )));
             }
             out.insert(key, map.next_value_seed(Strict)?);
         }
@@ -161,9 +168,15 @@ mod tests {
 
     #[test]
     fn ambiguous_documents_are_refused() {
-        for bad in
-            [r#"{"a":1,"a":2}"#, r#"{"x":{"a":1,"a":2}}"#, r#"{"a":1} {"#, "{} {}", "", "[1,"]
-        {
+        for bad in [
+            r#"{"a":1,"a":2}"#,
+            r#"{"x":{"a":1,"a":2}}"#,
+            r#"[{"b":{"a":1,"\u0061":2}}]"#,
+            r#"{"a":1} {"#,
+            "{} {}",
+            "",
+            "[1,",
+        ] {
             assert!(parse_strict(bad.as_bytes(), "manifest").is_err(), "{bad}");
         }
         let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
