@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::options::{CopyOptions, PlanReport, PlannedBlob, PlannedManifest, Selection, Shape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::{
-    Body, Descriptor, Digest, ImageConfig, ImageManifest, MAX_CONFIG, MAX_INDEX_DEPTH, MAX_MANIFEST, Manifest,
+    Descriptor, Digest, Image, ImageConfig, ImageManifest, MAX_CONFIG, MAX_INDEX_DEPTH, MAX_MANIFEST, Manifest,
     MediaType, Platform,
 };
 use crate::transport::{Abilities, ItemKind, Presence, Sink, Source, Usual};
@@ -43,6 +43,8 @@ pub(super) struct Node {
     pub wanted: Option<Vec<Digest>>,
     /// Whether the index is written anew with only those.
     pub strip: bool,
+    /// It is BuildKit's attestation about another entry.
+    pub attestation: bool,
     /// Where its image runs, if an index told it.
     pub platform: Option<Platform>,
     /// Its config, where it had to be read.
@@ -284,7 +286,11 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
             return Ok(Read::Complete);
         }
         match self.load(&pending.descriptor).await {
-            Ok(manifest) => Ok(Read::Node(Box::new(self.node(manifest, pending.platform, None)?))),
+            Ok(manifest) => {
+                let attestation = pending.descriptor.is_attestation();
+                let node = self.node(manifest, pending.platform, None)?;
+                Ok(Read::Node(Box::new(Node { attestation, ..node })))
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Read::Missing(pending)),
             Err(error) => Err(error),
         }
@@ -297,7 +303,7 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
 
     async fn config(&self, image: &ImageManifest) -> Result<ImageConfig> {
         let blob = self.source.open(&image.config).await?;
-        ImageConfig::parse(blob.into_bytes(MAX_CONFIG).await?)
+        ImageConfig::verified(blob.into_bytes(MAX_CONFIG).await?, &image.config)
     }
 
     fn node(
@@ -313,7 +319,14 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
                 manifest.digest()
             )));
         }
-        Ok(Node { manifest: Arc::new(manifest), wanted, strip: false, platform, config: None })
+        Ok(Node {
+            manifest: Arc::new(manifest),
+            wanted,
+            strip: false,
+            attestation: false,
+            platform,
+            config: None,
+        })
     }
 
     /// An index whose images are not all at the source must not be copied as if it were whole.
@@ -348,7 +361,7 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
             if image.is_image() && self.abilities.wants_diff_ids {
                 node.config = Some(self.config(image).await?);
             }
-            for leaf in image_leaves(image, node.config.as_ref())? {
+            for leaf in image_leaves(&manifest, image, node.config.as_ref())? {
                 leaves.entry(leaf.descriptor.digest.clone()).or_insert(leaf);
             }
         }
@@ -395,9 +408,17 @@ fn pending_below(level: &[Node], seen: &mut HashSet<Digest>) -> Vec<Pending> {
     pending
 }
 
-fn image_leaves(image: &ImageManifest, config: Option<&ImageConfig>) -> Result<Vec<Leaf>> {
+fn image_leaves(
+    manifest: &Manifest,
+    image: &ImageManifest,
+    config: Option<&ImageConfig>,
+) -> Result<Vec<Leaf>> {
     let diff_ids = match config {
-        Some(config) => Some(config.diff_ids_for(image.layers.len())?),
+        // Also checks that config and manifest speak of the same layers.
+        Some(config) => {
+            let image = Image::new(manifest.clone(), config.clone())?;
+            Some(image.layers().iter().map(|layer| layer.diff_id.clone()).collect::<Vec<_>>())
+        }
         None => None,
     };
     let leaf = |descriptor: &Descriptor, kind| Leaf {
@@ -413,7 +434,7 @@ fn image_leaves(image: &ImageManifest, config: Option<&ImageConfig>) -> Result<V
     for (position, layer) in image.layers.iter().enumerate() {
         let kind = match layer.media_type {
             MediaType::Layer(_) => {
-                ItemKind::Layer(diff_ids.and_then(|ids| ids.get(position)).cloned())
+                ItemKind::Layer(diff_ids.as_ref().and_then(|ids| ids.get(position)).cloned())
             }
             _ => ItemKind::Other,
         };

@@ -1,12 +1,11 @@
 //! Carries a plan out: blobs in parallel, then manifests from the leaves to the root, then names.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::task::JoinSet;
 
-use super::convert;
+use super::convert::{self, Changes};
 use super::options::{CopyOptions, CopyReport, LayerCompression, Tally};
 use super::plan::{Leaf, Node, Plan};
 use super::remembered::Became;
@@ -63,8 +62,8 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
         if plan.unchanged.is_some() {
             return Ok(report);
         }
-        let became = self.move_leaves(plan.leaves, &mut report).await?;
-        let root = self.write_manifests(&plan.nodes, became, &mut report).await?;
+        let changes = self.move_leaves(plan.leaves, &mut report).await?;
+        let root = self.write_manifests(&plan.nodes, changes, &mut report).await?;
         let there = plan.current.as_ref().is_some_and(|current| current.digest == *root.digest());
         if there && report.moved.blobs == 0 && report.manifests == 0 {
             report.unchanged = true;
@@ -82,18 +81,18 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
         Ok(report)
     }
 
-    /// Moves all blobs; the result says what each became.
+    /// Moves all blobs; the result says which of them changed.
     async fn move_leaves(
         &self,
         leaves: Vec<Leaf>,
         report: &mut CopyReport,
-    ) -> Result<HashMap<Digest, Descriptor>> {
+    ) -> Result<Changes> {
         let mut transfers = JoinSet::new();
         for leaf in leaves {
             let run = self.clone();
             transfers.spawn(async move { run.bring(leaf).await });
         }
-        let mut became = HashMap::new();
+        let mut changes = Changes::default();
         while let Some(joined) = transfers.join_next().await {
             let arrived = match joined {
                 Ok(Ok(arrived)) => arrived,
@@ -113,9 +112,12 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
                 Arrival::Skipped => &mut report.skipped,
             };
             tally.add(arrived.descriptor.size);
-            became.insert(arrived.digest, arrived.descriptor);
+            if arrived.digest != arrived.descriptor.digest {
+                let became = (arrived.descriptor.digest, arrived.descriptor.size);
+                changes.layers.insert(arrived.digest, became);
+            }
         }
-        Ok(became)
+        Ok(changes)
     }
 
     /// Brings one blob to the destination, or finds that another copy of this job has.
@@ -206,8 +208,7 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
                 "the layer unpacks to {diff_id}, but the image's config says {expected}"
             )));
         }
-        let descriptor = convert::recompressed(&leaf.descriptor, how.compression, put.digest, put.size);
-        let became = Became { descriptor, diff_id };
+        let became = Became { descriptor: put, diff_id };
         self.session.remembered.record(digest, how, &became);
         task.done();
         Ok((became.descriptor, Arrival::Moved))
@@ -217,28 +218,28 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
     async fn write_manifests(
         &self,
         nodes: &[Node],
-        mut became: HashMap<Digest, Descriptor>,
+        mut changes: Changes,
         report: &mut CopyReport,
     ) -> Result<Manifest> {
         let Some((root, below)) = nodes.split_last() else {
             return Err(Error::new(ErrorKind::Failed, "a plan without manifests"));
         };
         for node in below {
-            let manifest = self.edited(node, &became)?;
+            let manifest = self.edited(node, &changes)?;
             let descriptor = manifest.descriptor();
             let item = Item { kind: ItemKind::Manifest, descriptor: Some(descriptor.clone()) };
             self.sink.put(item, Blob::Bytes(manifest.raw().clone())).await.map_err(|error| {
                 error.while_doing(format!("manifest {}", descriptor.digest))
             })?;
             report.manifests += 1;
-            became.insert(node.manifest.digest().clone(), descriptor);
+            changes.manifests.insert(node.manifest.digest().clone(), manifest);
         }
-        self.edited(root, &became)
+        self.edited(root, &changes)
     }
 
     /// The manifest with everything changed that the options and its children demand.
-    fn edited(&self, node: &Node, became: &HashMap<Digest, Descriptor>) -> Result<Manifest> {
-        let edited = convert::manifest(node, became, self.options.format)?;
+    fn edited(&self, node: &Node, changes: &Changes) -> Result<Manifest> {
+        let edited = convert::manifest(node, changes, &self.options)?;
         if self.options.preserve_digests && edited.digest() != node.manifest.digest() {
             return Err(Error::usage(format!(
                 "manifest {} would have to change, which --preserve-digests forbids",
