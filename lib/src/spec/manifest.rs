@@ -62,10 +62,26 @@ pub struct ImageManifest {
 
 impl ImageManifest {
     /// Whether it holds a file system to run, and not some artifact.
+    ///
+    /// Old registries gave configs a wrong type (distribution issue 1621); with nothing but layers
+    /// beside them they are configs all the same.
     pub fn is_image(&self) -> bool {
-        matches!(self.config.media_type, MediaType::Config(_))
+        match &self.config.media_type {
+            MediaType::Config(_) => true,
+            MediaType::Other(text) => {
+                MISTAKEN_CONFIGS.contains(&text.as_str())
+                    && self.artifact_type.is_none()
+                    && !self.layers.is_empty()
+                    && self.layers.iter().all(|layer| layer.media_type.as_layer().is_some())
+            }
+            _ => false,
+        }
     }
 }
+
+/// Types that images' configs were stored with by mistake.
+const MISTAKEN_CONFIGS: &[&str] =
+    &["", "application/octet-stream", "application/json", "text/html"];
 
 /// A list of manifests (image spec image-index.md; Docker manifest list).
 #[derive(Clone, Debug, Deserialize)]

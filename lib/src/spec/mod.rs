@@ -5,6 +5,9 @@
 
 mod descriptor;
 mod digest;
+pub mod edit;
+mod image;
+mod image_config;
 pub mod json;
 mod manifest;
 mod media_type;
@@ -14,6 +17,10 @@ mod schema1;
 
 pub use descriptor::{Descriptor, REF_NAME};
 pub use digest::{Algorithm, ChainId, DiffId, Digest, Hasher, ParseDigestError};
+pub use image::{Image, Layer, Step};
+pub use image_config::{
+    ConfigFields, ContainerConfig, Healthcheck, History, ImageConfig, MAX_CONFIG, RootFs,
+};
 pub use manifest::{
     Body, ImageManifest, Index, MAX_INDEX_DEPTH, MAX_LAYERS, MAX_MANIFEST, Manifest,
     claimed_compression,
@@ -21,4 +28,4 @@ pub use manifest::{
 pub use media_type::{Compression, Dialect, LayerType, MediaType};
 pub use platform::Platform;
 pub use reference::{DOCKER_HUB, Reference, is_tag};
-pub use schema1::{EMPTY_LAYER, Schema1, Schema1Entry};
+pub use schema1::{EMPTY_LAYER, LayerFacts, Schema1, Schema1Entry};

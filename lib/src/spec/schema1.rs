@@ -1,10 +1,16 @@
 //! Docker's image manifest version 2, schema 1: read, to be converted.
 //!
 //! The digest of a signed one is of the payload inside the JSON web signature, not of the file.
+//! Signatures are not checked: they prove no more than the digest does. Conversion follows what
+//! Docker and skopeo do, so that they and we make the same config of one image.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
 
-use super::Digest;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Compression, Descriptor, Dialect, DiffId, Digest, ImageConfig, Manifest, MediaType, edit,
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A schema 1 manifest.
@@ -26,6 +32,17 @@ pub struct Schema1Entry {
     pub v1: Value,
     /// Whether the step changed no file; its blob is then an empty tar.
     pub throwaway: bool,
+}
+
+/// What a schema 1 manifest does not tell of a layer: known once it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerFacts {
+    /// Size of the blob in bytes.
+    pub size: u64,
+    /// How the blob is wrapped, by its bytes.
+    pub compression: Compression,
+    /// Digest of the tar stream inside.
+    pub diff_id: DiffId,
 }
 
 /// The gzipped empty tar that old builders used for steps without files.
@@ -64,6 +81,95 @@ impl Schema1 {
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
+
+    /// The blobs to be read for a conversion, lowest layer first, without the throwaway ones.
+    pub fn layers(&self) -> Vec<&Digest> {
+        self.entries
+            .iter()
+            .rev()
+            .filter(|entry| !entry.throwaway)
+            .map(|entry| &entry.blob)
+            .collect()
+    }
+
+    /// The same image as config and manifest; `facts` has one element for each of
+    /// [`Schema1::layers`], in that order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if the numbers differ or the newest history entry is no config.
+    pub fn convert(
+        &self,
+        dialect: Dialect,
+        facts: &[LayerFacts],
+    ) -> Result<(ImageConfig, Manifest)> {
+        let blobs = self.layers();
+        if blobs.len() != facts.len() {
+            return Err(Error::invalid(format!(
+                "schema 1 manifest {} has {} layers, {} were read",
+                self.digest,
+                blobs.len(),
+                facts.len()
+            )));
+        }
+        let config = ImageConfig::parse(super::json::to_go_bytes(&self.config(facts)?)?.into())?;
+        let layers: Vec<Descriptor> = blobs
+            .into_iter()
+            .zip(facts)
+            .map(|(blob, facts)| {
+                let media_type = MediaType::layer(dialect, facts.compression);
+                Descriptor::new(media_type, blob.clone(), facts.size)
+            })
+            .collect();
+        let manifest =
+            edit::new_image(dialect, &config.descriptor(dialect), &layers, &BTreeMap::new())?;
+        Ok((config, manifest))
+    }
+
+    /// The newest entry's document with history and layers, its keys sorted as Docker sorts them.
+    fn config(&self, facts: &[LayerFacts]) -> Result<Value> {
+        const LEFT_OUT: &[&str] = &["id", "parent", "parent_id", "layer_id", "throwaway", "Size"];
+        let newest = self.entries.first().and_then(|entry| entry.v1.as_object());
+        let newest = newest.ok_or_else(|| {
+            Error::invalid(format!("schema 1 manifest {} holds no config", self.digest))
+        })?;
+        let mut config: BTreeMap<String, Value> = newest
+            .iter()
+            .filter(|(key, _)| !LEFT_OUT.contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        // Both are required today; images of Docker's first years lack them.
+        config.entry("architecture".into()).or_insert_with(|| self.architecture.clone().into());
+        config.entry("os".into()).or_insert_with(|| "linux".into());
+        let diff_ids: Vec<&DiffId> = facts.iter().map(|facts| &facts.diff_id).collect();
+        config.insert("rootfs".into(), json!({"type": "layers", "diff_ids": diff_ids}));
+        config.insert("history".into(), self.entries.iter().rev().map(history_line).collect());
+        Ok(Value::Object(config.into_iter().collect()))
+    }
+}
+
+/// What a history entry tells of its step, in today's form.
+fn history_line(entry: &Schema1Entry) -> Value {
+    let text = |key: &str| entry.v1.get(key).filter(|value| value.is_string());
+    let command = entry.v1.pointer("/container_config/Cmd").and_then(|cmd| match cmd {
+        Value::String(word) => Some(word.clone()),
+        Value::Array(words) => {
+            let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
+            Some(words.join(" "))
+        }
+        _ => None,
+    });
+    let mut line = Map::new();
+    let mut put = |key: &str, value: Option<Value>| {
+        if let Some(value) = value.filter(|value| value.as_str() != Some("")) {
+            line.insert(key.to_owned(), value);
+        }
+    };
+    put("created", text("created").cloned());
+    put("author", text("author").cloned());
+    put("created_by", command.map(Value::from));
+    put("comment", text("comment").cloned());
+    put("empty_layer", entry.throwaway.then_some(Value::Bool(true)));
+    Value::Object(line)
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> Result<&'a Vec<Value>> {
