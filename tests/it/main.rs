@@ -1,1 +1,5 @@
 //! The one integration test binary.
+
+#[allow(dead_code, unused_imports, reason = "support offers whole tools, used or not")]
+mod support;
+mod support_tests;
