@@ -96,6 +96,12 @@ impl From<&str> for Content {
     }
 }
 
+impl From<String> for Content {
+    fn from(text: String) -> Content {
+        Content::Memory(text.into())
+    }
+}
+
 impl From<&[u8]> for Content {
     fn from(bytes: &[u8]) -> Content {
         Content::Memory(Bytes::copy_from_slice(bytes))

@@ -130,7 +130,7 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Payload,
-    pub delivery: Delivery,
+    pub delivery: Box<Delivery>,
     /// Held until the body is delivered: counts what is in flight.
     pub in_flight: Option<InFlight>,
 }
@@ -185,7 +185,7 @@ impl Reply {
             status,
             headers: Vec::new(),
             body: Payload::Empty,
-            delivery: Delivery::default(),
+            delivery: Box::default(),
             in_flight: None,
         }
     }
@@ -433,8 +433,7 @@ fn respond(
     } else {
         let (parts, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
-            let _in_flight = in_flight;
-            feed(body, delivery, &parts, &entry, &connection).await;
+            feed(body, *delivery, &parts, in_flight, &entry, &connection).await;
         });
         OutBody::Fed(receiver)
     };
@@ -445,6 +444,7 @@ async fn feed(
     body: Payload,
     how: Delivery,
     parts: &mpsc::Sender<Bytes>,
+    mut in_flight: Option<InFlight>,
     entry: &LogEntry,
     connection: &Connection,
 ) {
@@ -472,16 +472,23 @@ async fn feed(
             changed[(offset - at) as usize] ^= 0xff;
             part = changed.into();
         }
+        if next == end {
+            // Before the client can know that it has all and ask for more.
+            in_flight = None;
+        }
         if parts.send(part).await.is_err() {
             return;
         }
         at = next;
         entry.update(|logged| logged.sent = at);
-        if let Some((_, pause)) = how.pace {
+        if let Some((_, pause)) = how.pace.filter(|_| at < end) {
             tokio::time::sleep(pause).await;
         }
     }
-    if how.drop_after.is_some_and(|n| n <= at || at == total) {
+    drop(in_flight);
+    // A body shorter than claimed can only end with the connection.
+    let short = matches!(how.length, Length::Claimed(length) if length > total);
+    if how.drop_after.is_some() && stop == how.drop_after || short && stop.is_none() {
         wait_until_taken(parts).await;
         connection.close().await;
         parts.closed().await;

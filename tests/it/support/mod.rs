@@ -7,6 +7,8 @@
 //! | [`http`] | `RecordingServer`: "the other host", logs every header it gets |
 //! | [`image`] | `image()`, `index()`, `artifact()`, `schema1()`, `layer()`: images made in code, written to registries, layouts, archives |
 //! | [`program`] | `Sandbox`: our programs in a home of their own |
+//! | [`peers`] | `need!("skopeo")`, `skopeo(&sandbox, […])`, umoci, podman, buildah |
+//! | [`server`] | `DockerRegistry` 2.8, `Dockerd`: the real ones |
 //! | [`client`] | `get(url)`, `request(method, url)`: what really comes over the wire |
 //! | [`content`] | `sha256()`, `noise()`, `Content` (bytes in memory or in a file), `Descriptor` |
 //! | [`tls`] | certificates: good, expired, for another host, for clients |
@@ -31,6 +33,8 @@ pub mod content;
 pub mod http;
 pub mod image;
 pub mod log;
+pub mod peers;
 pub mod program;
 pub mod registry;
+pub mod server;
 pub mod tls;
