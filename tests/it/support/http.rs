@@ -650,4 +650,9 @@ impl RecordingServer {
     pub fn requests(&self) -> Vec<super::log::Logged> {
         self.log.requests()
     }
+
+    /// TCP connections accepted so far: none, if nobody even tried.
+    pub fn connections(&self) -> u64 {
+        self.server.connections()
+    }
 }

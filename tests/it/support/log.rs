@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use hyper::{HeaderMap, Method, Uri};
 
@@ -51,6 +52,8 @@ pub struct Logged {
     /// Bytes of the answer's body that were handed to the connection.
     pub sent: u64,
     pub connection_id: u64,
+    /// When its head had arrived: shows whether a client waited as it was told.
+    pub at: Instant,
     /// Lower-case names, in the order of arrival.
     pub headers: Vec<(String, String)>,
 }
@@ -100,6 +103,7 @@ impl Log {
             body_len: 0,
             sent: 0,
             connection_id,
+            at: Instant::now(),
             headers: headers
                 .iter()
                 .map(|(name, value)| {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`registry`] | `TestRegistry`: a strict OCI registry in the process, with faults and a log |
 //! | [`http`] | `RecordingServer`: "the other host", logs every header it gets |
+//! | [`raw`] | `RawServer`: answers that are not HTTP, or never end, or never come |
 //! | [`image`] | `image()`, `index()`, `artifact()`, `schema1()`, `layer()`: images made in code, written to registries, layouts, archives |
 //! | [`program`] | `Sandbox`: our programs in a home of their own |
 //! | [`peers`] | `need!("skopeo")`, `skopeo(&sandbox, […])`, umoci, podman, buildah |
@@ -35,6 +36,7 @@ pub mod image;
 pub mod log;
 pub mod peers;
 pub mod program;
+pub mod raw;
 pub mod registry;
 pub mod server;
 pub mod tls;

@@ -105,10 +105,16 @@ fn peer<I: AsRef<OsStr>>(
         "[containers]\ndefault_ulimits = []\n[engine]\nruntime = \"runc\"\n\
          cgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n",
     );
-    sandbox.write("peer/storage.conf", "[storage]\ndriver = \"overlay\"\n");
+    let storage = format!(
+        "[storage]\ndriver = \"overlay\"\ngraphroot = {:?}\nrunroot = {:?}\n",
+        sandbox.path("peer/storage"),
+        sandbox.path("peer/run/storage")
+    );
+    sandbox.write("peer/storage.conf", storage);
     sandbox
         .command(find(program).unwrap_or_else(|| program.into()), first)
         .args(args)
+        .unset("DOCKER_CONFIG")
         .env("HOME", &home)
         .env("XDG_CONFIG_HOME", home.join(".config"))
         .env("XDG_RUNTIME_DIR", sandbox.path("peer/run"))

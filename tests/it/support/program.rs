@@ -61,6 +61,14 @@ impl Sandbox {
         self.path("store")
     }
 
+    /// What is mounted below the sandbox's root, innermost last. A program that cleans up after
+    /// itself leaves nothing here.
+    pub fn mounts(&self) -> Vec<PathBuf> {
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+        points.filter(|point| point.starts_with(self.root())).collect()
+    }
+
     /// Writes a file inside the sandbox, making its directories.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
@@ -143,6 +151,16 @@ impl Sandbox {
             command.env(name, self.path(folder));
         }
         Invocation { command, input: None }
+    }
+}
+
+impl Drop for Sandbox {
+    /// Unmounts what peers (containers/storage does) and killed programs left, so that the
+    /// directory can be removed and nothing outside of it is touched on the way.
+    fn drop(&mut self) {
+        for point in self.mounts().iter().rev() {
+            let _ = Command::new("umount").arg("-l").arg(point).status();
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use crate::support::client::{RawReply, get, request};
 use crate::support::http::RecordingServer;
 use crate::support::image::small;
+use crate::support::peers::{need, skopeo};
+use crate::support::program::Sandbox;
 use crate::support::registry::{Fault, Kind, TestRegistry, once};
 use crate::support::tls::{ServerTls, TlsOptions};
 
@@ -185,6 +187,53 @@ fn tokens_of_another_server() {
     assert!(reply.expect_header("www-authenticate").contains(&realm));
     let given = text(&token(&issuer, &["repository:a:pull"], USER));
     with(&reg, "GET", "/v2/a/tags/list", &given).expect(200);
+}
+
+#[test]
+fn another_realm() {
+    let reg = TestRegistry::builder().token_auth("user", "secret").realm("file:///x").start();
+    let reply = get(&format!("{}/v2/", reg.url())).expect(401);
+    let challenge = reply.expect_header("www-authenticate");
+    assert!(challenge.starts_with("Bearer realm=\"file:///x\","), "{challenge}");
+}
+
+#[test]
+fn skopeo_logs_in() {
+    need!("skopeo");
+    let reg = TestRegistry::builder().token_auth("user", "secret").start();
+    let app = small("linux/amd64").build();
+    app.push(&reg, "app", "1");
+    let sandbox = Sandbox::new();
+    let copy = |credentials: &str| {
+        let (from, to) = (reg.image("app:1"), reg.image("new:1"));
+        let creds = [format!("--src-creds={credentials}"), format!("--dest-creds={credentials}")];
+        skopeo(&sandbox, ["copy", &creds[0], &creds[1], &from, &to]).run()
+    };
+    copy("user:wrong").fails(1);
+    copy("user:secret").success();
+    assert_eq!(reg.manifest("new", "1").expect("copied").digest, app.root.digest);
+    reg.assert_whole("new");
+}
+
+#[test]
+fn http2() {
+    need!("curl");
+    let reg = TestRegistry::builder().tls_with(TlsOptions { http2: true, ..Default::default() });
+    let reg = reg.start();
+    let digest = reg.put_blob("a", "0123456789");
+    let url = format!("{}/v2/a/blobs/{digest}", reg.url());
+    let ca = reg.ca_path().display().to_string();
+    let sandbox = Sandbox::new();
+    let curl = |how: &str| {
+        let args = ["-s", "-w", " %{http_version} %{http_code}", "--cacert", &ca, how, &url];
+        sandbox.command("curl", args).run()
+    };
+    assert_eq!(curl("--http2").success().stdout, "0123456789 2 200");
+    assert_eq!(curl("--http1.1").success().stdout, "0123456789 1.1 200");
+    reg.inject(once("GET", Kind::Blob), Fault::DropAfter(4));
+    let cut = curl("--http2");
+    assert_ne!(cut.code(), Some(0));
+    assert!(cut.stdout.starts_with("0123 2 "), "{cut}");
 }
 
 #[test]

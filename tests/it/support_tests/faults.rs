@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::client::{RawReply, get, request};
 use crate::support::content::{noise, sha256};
 use crate::support::http::RecordingServer;
-use crate::support::image::{OCI_MANIFEST, small};
+use crate::support::image::{OCI_INDEX, OCI_MANIFEST, small};
 use crate::support::registry::{Fault, Kind, Location, TestRegistry, always, once};
 
 /// A registry with the blob of `len` bytes in repository `a`, and the blob's URL.
@@ -256,9 +256,14 @@ fn redirects() {
     assert_eq!(seen.len(), 2);
     assert_eq!(seen[0].authorization.as_deref(), Some("Bearer x"));
     assert_eq!((seen[0].kind, seen[1].status), (Kind::Blob, 404));
-    let once = Fault::Redirect { code: 302, to: other.url() };
-    reg.inject(crate::support::registry::once("GET", Kind::Blob), once);
+    reg.inject(once("GET", Kind::Blob), Fault::Redirect { code: 302, to: other.url() });
     get(&url).expect(302);
+    // Nothing is done at the place that sends elsewhere.
+    reg.inject(once("PUT", Kind::Manifest), Fault::redirect(&other.url()));
+    let put = request("PUT", &format!("{}/v2/a/manifests/1", reg.url()));
+    put.header("Content-Type", OCI_INDEX).body("{}").send().expect(307);
+    assert!(reg.tags("a").is_empty());
+    assert_eq!(other.connections(), 2);
 }
 
 #[test]
@@ -294,6 +299,10 @@ fn upload_faults() {
     let lost = sha256("");
     post(&format!("?digest={lost}")).expect(201);
     get(&format!("{}/v2/a/blobs/{lost}", reg.url())).expect(404);
+    reg.inject(once("PUT", Kind::Manifest), Fault::Forget);
+    let put = request("PUT", &format!("{}/v2/a/manifests/1", reg.url()));
+    put.header("Content-Type", OCI_INDEX).body("{}").send().expect(201);
+    assert!(reg.manifest("a", "1").is_none());
 }
 
 #[test]

@@ -5,5 +5,6 @@ mod faults;
 mod images;
 mod peers;
 mod programs;
+mod raw;
 mod registry;
 mod servers;

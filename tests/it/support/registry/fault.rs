@@ -69,6 +69,8 @@ pub enum Fault {
     Answer(Canned),
     /// The same without reading the request's body first.
     AnswerEarly(Canned),
+    /// Sends the client to the same path and query under another URL; see [`Fault::redirect`].
+    Redirect { code: u16, to: String },
     /// All tokens given so far end now (so this request gets a 401).
     ExpireTokens,
 
@@ -85,8 +87,6 @@ pub enum Fault {
     // The answer.
     /// Handles the request, then closes the connection instead of answering.
     LoseReply,
-    /// Sends 307 to the same path and query under this URL instead of a blob or manifest.
-    Redirect { code: u16, to: String },
     /// Sets a header of the answer.
     Header(String, String),
     /// Leaves a header of the answer out.
@@ -207,11 +207,8 @@ impl Fault {
     }
 
     /// Applies the faults that concern the answer.
-    pub(super) fn spoil(&self, reply: &mut Reply, path_and_query: &str) {
+    pub(super) fn spoil(&self, reply: &mut Reply) {
         match self {
-            Fault::Redirect { code, to } => {
-                *reply = Reply::new(*code).header("Location", format!("{to}{path_and_query}"));
-            }
             Fault::Header(name, value) => reply.set_header(name, value),
             Fault::NoHeader(name) => reply.remove_header(name),
             Fault::Body(content) => {

@@ -69,6 +69,7 @@ pub struct Builder {
     options: Options,
     tokens: Option<TokenOptions>,
     issuer: Option<Arc<Issuer>>,
+    realm: Option<String>,
     tls: Option<TlsOptions>,
 }
 
@@ -143,6 +144,12 @@ impl Builder {
     /// Trusts the tokens of another registry and names its `/token` as realm.
     pub fn tokens_from(mut self, other: &TestRegistry) -> Builder {
         self.issuer = Some(other.inner.issuer.clone().expect("the other one gives tokens"));
+        self
+    }
+
+    /// Names this as realm instead of its own `/token`: another host, or nonsense.
+    pub fn realm(mut self, realm: &str) -> Builder {
+        self.realm = Some(realm.into());
         self
     }
 
@@ -260,7 +267,7 @@ impl Builder {
     }
 
     pub fn start(self) -> TestRegistry {
-        let Builder { options, tokens, issuer, tls } = self;
+        let Builder { options, tokens, issuer, realm, tls } = self;
         let tls = tls.map(ServerTls::new);
         let own = tokens.map(|tokens| Arc::new(Issuer::new(tokens)));
         let issuer = own.clone().or(issuer);
@@ -268,7 +275,8 @@ impl Builder {
         let mut shared = None;
         let server = Server::start(log.clone(), tls.as_ref(), |url| {
             if let Some(own) = own {
-                own.realm.set(format!("{url}/token")).expect("set once");
+                let realm = realm.unwrap_or_else(|| format!("{url}/token"));
+                own.realm.set(realm).expect("set once");
             }
             let inner = Arc::new(Inner {
                 options,
@@ -361,7 +369,7 @@ impl Inner {
             query => format!("{}?{query}", call.path),
         };
         let faults = self.faults.take(&call.method, Kind::of(&call.path), &path_and_query);
-        let answer = match self.fail_first(&mut call, &faults).await {
+        let answer = match self.fail_first(&mut call, &path_and_query, &faults).await {
             Some(answer) => answer,
             None => self.handle(&mut call, &faults).await,
         };
@@ -375,7 +383,7 @@ impl Inner {
                     // An answer on a body that was not read to its end may never reach the client.
                     call.drain().await;
                 }
-                faults.iter().for_each(|fault| fault.spoil(&mut reply, &path_and_query));
+                faults.iter().for_each(|fault| fault.spoil(&mut reply));
                 reply
                     .headers
                     .push(("Docker-Distribution-API-Version".into(), "registry/2.0".into()));
@@ -385,7 +393,12 @@ impl Inner {
     }
 
     /// The faults that come before any handling.
-    async fn fail_first(&self, call: &mut Call, faults: &[Fault]) -> Option<Answer> {
+    async fn fail_first(
+        &self,
+        call: &mut Call,
+        path_and_query: &str,
+        faults: &[Fault],
+    ) -> Option<Answer> {
         for fault in faults {
             match fault {
                 Fault::Delay(time) => tokio::time::sleep(*time).await,
@@ -400,6 +413,10 @@ impl Inner {
                 }
                 Fault::Answer(canned) | Fault::AnswerEarly(canned) => {
                     return Some(Answer::Reply(canned.reply()));
+                }
+                Fault::Redirect { code, to } => {
+                    let location = format!("{to}{path_and_query}");
+                    return Some(Answer::Reply(Reply::new(*code).header("Location", location)));
                 }
                 Fault::DropRequestAfter(n) if Kind::of(&call.path) != Kind::Upload => {
                     let mut got = 0;
@@ -493,7 +510,7 @@ impl TestRegistry {
             sparse_indexes: false,
             location: Location::default(),
         };
-        Builder { options, tokens: None, issuer: None, tls: None }
+        Builder { options, tokens: None, issuer: None, realm: None, tls: None }
     }
 
     /// `127.0.0.1:PORT`
