@@ -1,1 +1,6 @@
 //! The one integration test binary.
+
+mod suite;
+#[allow(dead_code, unused_imports, reason = "support offers whole tools, used or not")]
+mod support;
+mod support_tests;
