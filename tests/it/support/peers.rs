@@ -37,17 +37,27 @@ pub(crate) use need;
 
 /// Is everything there? If not, says what is missing (or fails: see the module).
 pub fn have(needs: &[&str]) -> bool {
-    let Some(missing) = needs.iter().copied().find(|need| !is_there(need)) else { return true };
+    let Some(missing) = first_missing(needs) else { return true };
     let test = std::thread::current().name().unwrap_or("a test").to_string();
     let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    assert!(!in_ci || is_host_limit(missing), "{test}: {missing} is missing, and this is CI");
+    assert!(may_skip(missing, in_ci), "{test}: {missing} is missing, and this is CI");
     // Not `eprintln!`: a skipped test shall be seen although it passes.
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {missing} is missing");
     false
 }
 
+/// The first need that is not met.
+pub fn first_missing<'a>(needs: &[&'a str]) -> Option<&'a str> {
+    needs.iter().copied().find(|need| !is_there(need))
+}
+
+/// May a test be skipped because this is missing?
+pub fn may_skip(missing: &str, in_ci: bool) -> bool {
+    !in_ci || is_host_limit(missing)
+}
+
 /// Is this need in the first column of `host-limits.md`?
-pub fn is_host_limit(need: &str) -> bool {
+fn is_host_limit(need: &str) -> bool {
     HOST_LIMITS.lines().any(|line| line.starts_with(&format!("| `{need}` |")))
 }
 

@@ -11,6 +11,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -172,7 +173,7 @@ fn with_system_folders(path: OsString) -> OsString {
 }
 
 /// Our program beside the test binary (`target/debug/deps/it-…` → `target/debug/NAME`).
-fn find_program(name: &str) -> PathBuf {
+pub fn find_program(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("the path of the test binary");
     let folder = own.parent().and_then(Path::parent).expect("the target directory");
     let program = folder.join(name);
@@ -239,18 +240,21 @@ impl Invocation {
         }
         let stdout = collect(child.stdout.take().expect("a pipe"));
         let stderr = collect(child.stderr.take().expect("a pipe"));
-        Running { child, text, stdout, stderr }
+        Running { child, text, stdout, stderr, patience: PATIENCE }
     }
 }
 
-type Collected = std::thread::JoinHandle<Vec<u8>>;
+/// What a pipe gave, once it has ended.
+type Collected = mpsc::Receiver<Vec<u8>>;
 
 fn collect(mut pipe: impl Read + Send + 'static) -> Collected {
+    let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut all = Vec::new();
         let _ = pipe.read_to_end(&mut all);
-        all
-    })
+        let _ = sender.send(all);
+    });
+    receiver
 }
 
 /// A program under way.
@@ -259,9 +263,16 @@ pub struct Running {
     text: String,
     stdout: Collected,
     stderr: Collected,
+    patience: Duration,
 }
 
 impl Running {
+    /// Another time after which the program counts as stuck than two minutes.
+    pub fn patience(mut self, time: Duration) -> Running {
+        self.patience = time;
+        self
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -289,7 +300,11 @@ impl Running {
     pub fn kill_when(mut self, mut due: impl FnMut() -> bool) -> Output {
         let start = Instant::now();
         while self.child.try_wait().expect("waiting").is_none() && !due() {
-            assert!(start.elapsed() < PATIENCE, "{}: the moment to kill it never came", self.text);
+            assert!(
+                start.elapsed() < self.patience,
+                "{}: the moment to kill it never came",
+                self.text
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
         self.signal(Signal::SIGKILL);
@@ -301,11 +316,13 @@ impl Running {
         let start = Instant::now();
         let mut stuck = false;
         let mut pause = Duration::from_micros(200);
+        let mut peak_memory = 0;
         let status = loop {
+            peak_memory = peak_memory.max(peak_memory_of(self.child.id()));
             if let Some(status) = self.child.try_wait().expect("waiting") {
                 break status;
             }
-            if start.elapsed() > PATIENCE && !stuck {
+            if start.elapsed() > self.patience && !stuck {
                 stuck = true;
                 self.signal(Signal::SIGKILL);
             }
@@ -313,17 +330,24 @@ impl Running {
             pause = (pause * 2).min(Duration::from_millis(5));
         };
         let text = |all: Collected| {
-            String::from_utf8_lossy(&all.join().expect("reading output")).into_owned()
+            let all = all.recv_timeout(self.patience).unwrap_or_else(|_| {
+                panic!("{}: a process that it started still holds its output", self.text)
+            });
+            String::from_utf8_lossy(&all).into_owned()
         };
-        let output = Output {
-            command: self.text,
-            status,
-            stdout: text(self.stdout),
-            stderr: text(self.stderr),
-        };
-        assert!(!stuck, "still running after {PATIENCE:?}\n{output}");
+        let (stdout, stderr) = (text(self.stdout), text(self.stderr));
+        let output = Output { command: self.text, status, stdout, stderr, peak_memory };
+        assert!(!stuck, "still running after {:?}\n{output}", self.patience);
         output
     }
+}
+
+/// The largest resident size so far, in bytes; 0 when the process is gone.
+fn peak_memory_of(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
 }
 
 /// What a program left behind.
@@ -332,6 +356,9 @@ pub struct Output {
     pub status: ExitStatus,
     pub stdout: String,
     pub stderr: String,
+    /// The largest resident size of the process itself, in bytes, looked at every few
+    /// milliseconds: what it grew to in its very last moment may be missed.
+    pub peak_memory: u64,
 }
 
 impl Output {

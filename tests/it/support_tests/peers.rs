@@ -2,27 +2,19 @@
 
 use crate::support::image::small;
 use crate::support::peers::{
-    buildah, containers_storage, find, have, is_host_limit, need, podman, skopeo,
+    buildah, containers_storage, find, first_missing, may_skip, need, podman, skopeo,
 };
 use crate::support::program::Sandbox;
 use crate::support::registry::TestRegistry;
 
 #[test]
 fn needs() {
-    assert!(have(&["sh", "true"]));
-    assert!(find("sh").is_some() && find("no-such-program").is_none());
-    assert!(is_host_limit("cgroup-v2") && is_host_limit("quota"));
-    assert!(!is_host_limit("skopeo") && !is_host_limit("root") && !is_host_limit("need"));
-}
-
-#[test]
-fn a_missing_program() {
-    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    let result = std::panic::catch_unwind(|| have(&["sh", "no-such-program"]));
-    match result {
-        Ok(there) => assert!(!there && !in_ci),
-        Err(_) => assert!(in_ci),
-    }
+    assert_eq!(first_missing(&["sh", "true"]), None);
+    assert_eq!(first_missing(&["sh", "no-such-program", "nor-this"]), Some("no-such-program"));
+    assert!(find("sh").is_some());
+    assert!(["skopeo", "cgroup-v2"].iter().all(|need| may_skip(need, false)));
+    assert!(["cgroup-v2", "systemd", "quota"].iter().all(|need| may_skip(need, true)));
+    assert!(!["skopeo", "root", "need"].iter().any(|need| may_skip(need, true)));
 }
 
 #[test]

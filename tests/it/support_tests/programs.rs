@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::support::program::Sandbox;
+use crate::support::program::{Sandbox, find_program};
 
 fn shell(sandbox: &Sandbox, script: &str) -> crate::support::program::Invocation {
     sandbox.command("sh", ["-c", script])
@@ -65,10 +65,25 @@ fn signals() {
 }
 
 #[test]
-fn our_programs_are_found_or_missed_clearly() {
-    let found = std::panic::catch_unwind(|| Sandbox::new().copy(["--version"]).run());
-    if let Err(panic) = found {
-        let message = panic.downcast::<String>().expect("a message");
-        assert!(message.contains("creel-copy is missing: build the programs first"), "{message}");
-    }
+fn a_missing_program_is_named() {
+    let found = std::panic::catch_unwind(|| find_program("creel-nothing"));
+    let message = *found.expect_err("a panic").downcast::<String>().expect("a message");
+    assert!(message.contains("/creel-nothing is missing: build the programs first"), "{message}");
+}
+
+#[test]
+fn output_held_by_a_child_is_not_waited_for() {
+    let sandbox = Sandbox::new();
+    let running = shell(&sandbox, "sleep 1 & echo").start().patience(Duration::from_millis(50));
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| running.wait()));
+    let message = *result.err().expect("a panic").downcast::<String>().expect("a message");
+    assert!(message.contains("a process that it started still holds its output"), "{message}");
+}
+
+#[test]
+fn memory_is_seen() {
+    let sandbox = Sandbox::new();
+    let copy = ["if=/dev/zero", "of=/dev/null", "bs=64M", "count=20"];
+    let big = sandbox.command("dd", copy).run().success().peak_memory;
+    assert!((64 << 20..256 << 20).contains(&big), "{big}");
 }

@@ -4,30 +4,31 @@
 //! Every request is logged. An answer may be delivered badly on purpose (`Delivery`): cut,
 //! slow, corrupted, of another length than it says.
 
-use std::convert::Infallible;
+mod recording;
+mod reply;
+
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hyper::body::{Frame, Incoming};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 
-use super::content::Content;
-use super::log::{InFlight, Log, LogEntry};
+pub use self::recording::RecordingServer;
+pub use self::reply::{Answer, Delivery, Length, OutBody, Payload, Reply};
+
+use super::log::{Log, LogEntry};
 use super::tls::ServerTls;
-
-/// Bytes per part of a large body.
-const PART: usize = 256 << 10;
 
 /// One request on its way through a handler.
 pub struct Call {
@@ -116,108 +117,6 @@ pub fn percent_decode(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&out).into_owned()
-}
-
-/// What a handler wants to happen.
-pub enum Answer {
-    Reply(Reply),
-    /// Close the connection without an answer.
-    Drop,
-}
-
-/// An answer: head, body, and how it is delivered.
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Payload,
-    pub delivery: Box<Delivery>,
-    /// Held until the body is delivered: counts what is in flight.
-    pub in_flight: Option<InFlight>,
-}
-
-/// The body of an answer.
-#[derive(Clone)]
-pub enum Payload {
-    Empty,
-    /// `len` bytes of `content` from `start`.
-    Part {
-        content: Content,
-        start: u64,
-        len: u64,
-    },
-    /// `x` for ever, without a length.
-    Endless,
-}
-
-/// How the body differs from what was meant. The default is an honest delivery.
-#[derive(Clone, Default)]
-pub struct Delivery {
-    /// Close the connection after this many bytes of the body.
-    pub drop_after: Option<u64>,
-    /// Say nothing more after this many bytes of the body.
-    pub stall_after: Option<u64>,
-    /// So many bytes, then a pause.
-    pub pace: Option<(usize, Duration)>,
-    /// Invert the byte at this offset of the body.
-    pub flip: Option<u64>,
-    /// End after this many bytes, and say so in Content-Length.
-    pub keep: Option<u64>,
-    /// Append so many zero bytes, and say so in Content-Length.
-    pub extra: u64,
-    /// What to say about the length.
-    pub length: Length,
-}
-
-/// What the head says about the length of the body.
-#[derive(Clone, Copy, Default, PartialEq)]
-pub enum Length {
-    #[default]
-    True,
-    /// Nothing: chunked in HTTP/1.1.
-    Unsaid,
-    /// This number, whatever the body has.
-    Claimed(u64),
-}
-
-impl Reply {
-    pub fn new(status: u16) -> Reply {
-        Reply {
-            status,
-            headers: Vec::new(),
-            body: Payload::Empty,
-            delivery: Box::default(),
-            in_flight: None,
-        }
-    }
-
-    pub fn header(mut self, name: &str, value: impl Into<String>) -> Reply {
-        self.headers.push((name.into(), value.into()));
-        self
-    }
-
-    pub fn set_header(&mut self, name: &str, value: &str) {
-        self.remove_header(name);
-        self.headers.push((name.into(), value.into()));
-    }
-
-    pub fn remove_header(&mut self, name: &str) {
-        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-    }
-
-    pub fn content(self, content: impl Into<Content>) -> Reply {
-        let content = content.into();
-        let len = content.size();
-        self.part(content, 0, len)
-    }
-
-    pub fn part(mut self, content: Content, start: u64, len: u64) -> Reply {
-        self.body = Payload::Part { content, start, len };
-        self
-    }
-
-    pub fn json(self, value: &serde_json::Value) -> Reply {
-        self.header("Content-Type", "application/json").content(value.to_string().into_bytes())
-    }
 }
 
 /// One accepted connection.
@@ -393,135 +292,11 @@ async fn answer(
     match handler(call).await {
         Answer::Reply(reply) => {
             entry.update(|logged| logged.status = reply.status);
-            Ok(respond(reply, is_head, entry, connection))
+            Ok(reply::respond(reply, is_head, entry, connection))
         }
         Answer::Drop => {
             connection.kill.notify_one();
             Err(std::io::Error::other("dropped on purpose"))
-        }
-    }
-}
-
-/// Turns a reply into a response whose body is fed by a task when it is large or faulty.
-fn respond(
-    reply: Reply,
-    is_head: bool,
-    entry: LogEntry,
-    connection: Arc<Connection>,
-) -> Response<OutBody> {
-    let Reply { status, headers, body, delivery, in_flight } = reply;
-    let mut response = Response::builder().status(status);
-    for (name, value) in headers {
-        // A value that no HTTP library can send is a mistake of the test: this panics there.
-        response = response.header(name, value);
-    }
-    let no_body = matches!(status, 204 | 304);
-    let said = match (&delivery.length, &body) {
-        _ if no_body => None,
-        (Length::Unsaid, _) | (Length::True, Payload::Endless) => None,
-        (Length::Claimed(length), _) => Some(*length),
-        (Length::True, Payload::Empty) => Some(delivery.extra),
-        (Length::True, Payload::Part { len, .. }) => {
-            Some(delivery.keep.unwrap_or(*len).min(*len) + delivery.extra)
-        }
-    };
-    if let Some(length) = said {
-        response = response.header("Content-Length", length);
-    }
-    let body = if is_head || no_body {
-        OutBody::Unsaid
-    } else {
-        let (parts, receiver) = mpsc::channel(1);
-        tokio::spawn(async move {
-            feed(body, *delivery, &parts, in_flight, &entry, &connection).await;
-        });
-        OutBody::Fed(receiver)
-    };
-    response.body(body).expect("a well-formed reply")
-}
-
-async fn feed(
-    body: Payload,
-    how: Delivery,
-    parts: &mpsc::Sender<Bytes>,
-    mut in_flight: Option<InFlight>,
-    entry: &LogEntry,
-    connection: &Connection,
-) {
-    let (content, start, len) = match body {
-        Payload::Empty => (None, 0, 0),
-        Payload::Part { content, start, len } => (Some(content), start, len),
-        Payload::Endless => (None, 0, u64::MAX),
-    };
-    let own = how.keep.unwrap_or(len).min(len);
-    let total = own.saturating_add(how.extra);
-    let stop = how.drop_after.into_iter().chain(how.stall_after).min();
-    let end = total.min(stop.unwrap_or(u64::MAX));
-    let step = how.pace.map_or(PART, |(bytes, _)| bytes.max(1)) as u64;
-    let mut at = 0;
-    while at < end {
-        let next = end.min(at + step).min(if at < own { own } else { u64::MAX });
-        let size = (next - at) as usize;
-        let mut part = match &content {
-            Some(content) if at < own => content.slice(start + at, size),
-            Some(_) => Bytes::from(vec![0; size]),
-            None => Bytes::from(vec![b'x'; size]),
-        };
-        if let Some(offset) = how.flip.filter(|offset| (at..next).contains(offset)) {
-            let mut changed = part.to_vec();
-            changed[(offset - at) as usize] ^= 0xff;
-            part = changed.into();
-        }
-        if next == end {
-            // Before the client can know that it has all and ask for more.
-            in_flight = None;
-        }
-        if parts.send(part).await.is_err() {
-            return;
-        }
-        at = next;
-        entry.update(|logged| logged.sent = at);
-        if let Some((_, pause)) = how.pace.filter(|_| at < end) {
-            tokio::time::sleep(pause).await;
-        }
-    }
-    drop(in_flight);
-    // A body shorter than claimed can only end with the connection.
-    let short = matches!(how.length, Length::Claimed(length) if length > total);
-    if how.drop_after.is_some() && stop == how.drop_after || short && stop.is_none() {
-        wait_until_taken(parts).await;
-        connection.close().await;
-        parts.closed().await;
-    } else if how.stall_after.is_some() {
-        parts.closed().await;
-    }
-}
-
-/// The channel holds one part: when there is room again, the last one is with the connection.
-async fn wait_until_taken(parts: &mpsc::Sender<Bytes>) {
-    drop(parts.reserve().await);
-}
-
-/// The body of a response.
-pub enum OutBody {
-    /// Nothing, and nothing said about its length beyond the given headers.
-    Unsaid,
-    Fed(mpsc::Receiver<Bytes>),
-}
-
-impl hyper::body::Body for OutBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.get_mut() {
-            OutBody::Unsaid => Poll::Ready(None),
-            OutBody::Fed(parts) => {
-                parts.poll_recv(context).map(|part| part.map(|p| Ok(Frame::data(p))))
-            }
         }
     }
 }
@@ -567,92 +342,5 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-/// Answers of a [`RecordingServer`]: path part, status, headers, body.
-type Canned = (String, u16, Vec<(String, String)>, Bytes);
-
-/// A server that logs every request with all its headers and knows only canned answers.
-///
-/// Use it as "the other host" of a redirect, a Location, a Link or a realm, to see what arrives:
-///
-/// ```ignore
-/// let other = RecordingServer::start();
-/// other.answer("/storage/x", 200, &[], "bytes");
-/// … assert!(other.requests().iter().all(|r| r.authorization.is_none()));
-/// ```
-pub struct RecordingServer {
-    server: Server,
-    log: Arc<Log>,
-    canned: Arc<Mutex<Vec<Canned>>>,
-}
-
-impl RecordingServer {
-    /// Answers 404 to everything until told otherwise.
-    pub fn start() -> RecordingServer {
-        RecordingServer::start_with(None)
-    }
-
-    /// The same over TLS, with a certificate of the given set.
-    pub fn start_tls(tls: &ServerTls) -> RecordingServer {
-        RecordingServer::start_with(Some(tls))
-    }
-
-    fn start_with(tls: Option<&ServerTls>) -> RecordingServer {
-        let log = Arc::new(Log::default());
-        let canned: Arc<Mutex<Vec<Canned>>> = Arc::default();
-        let known = canned.clone();
-        let server = Server::start(log.clone(), tls, |_| {
-            move |mut call: Call| {
-                let known = known.clone();
-                async move {
-                    call.drain().await;
-                    let wanted = format!("{}?{}", call.path, call.query);
-                    let known = known.lock().expect("answers");
-                    let found =
-                        known.iter().rev().find(|(part, ..)| wanted.contains(part.as_str()));
-                    Answer::Reply(match found {
-                        None => Reply::new(404),
-                        Some((_, status, headers, body)) => {
-                            let mut reply = Reply::new(*status).content(body.clone());
-                            reply.headers = headers.clone();
-                            reply
-                        }
-                    })
-                }
-            }
-        });
-        RecordingServer { server, log, canned }
-    }
-
-    /// From now on requests whose path and query contain `part` get this answer; later ones win.
-    pub fn answer(
-        &self,
-        part: &str,
-        status: u16,
-        headers: &[(&str, &str)],
-        body: impl Into<Content>,
-    ) {
-        let headers = headers.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
-        let entry = (part.to_string(), status, headers, body.into().bytes());
-        self.canned.lock().expect("answers").push(entry);
-    }
-
-    pub fn host(&self) -> String {
-        self.server.host()
-    }
-
-    pub fn url(&self) -> String {
-        self.server.url()
-    }
-
-    pub fn requests(&self) -> Vec<super::log::Logged> {
-        self.log.requests()
-    }
-
-    /// TCP connections accepted so far: none, if nobody even tried.
-    pub fn connections(&self) -> u64 {
-        self.server.connections()
     }
 }
