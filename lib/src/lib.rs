@@ -7,6 +7,7 @@ pub mod blob;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
+pub mod copy;
 pub mod error;
 pub mod layer;
 pub mod progress;

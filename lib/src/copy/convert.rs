@@ -37,7 +37,8 @@ pub(super) fn manifest(node: &Node, changes: &Changes, options: &CopyOptions) ->
         manifest = edit::convert(&manifest, dialect)?;
     }
     let old = manifest.children();
-    let new = old.iter().map(|child| changed(child, changes, options)).collect::<Result<Vec<_>>>()?;
+    let new =
+        old.iter().map(|child| changed(child, changes, options)).collect::<Result<Vec<_>>>()?;
     if old.iter().zip(&new).all(|(old, new)| old.digest == new.digest) {
         return Ok(manifest);
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio::task::JoinSet;
 
+use super::attached;
 use super::convert::{self, Changes};
 use super::options::{CopyOptions, CopyReport, LayerCompression, Tally};
 use super::plan::{Leaf, Node, Plan};
@@ -18,12 +19,12 @@ use crate::transport::{Item, ItemKind, Sink, Source};
 
 /// One copy under way.
 pub(super) struct Run<S, D> {
-    pub source: Arc<S>,
-    pub sink: Arc<D>,
-    pub options: Arc<CopyOptions>,
-    pub session: Session,
+    pub(super) source: Arc<S>,
+    pub(super) sink: Arc<D>,
+    pub(super) options: Arc<CopyOptions>,
+    pub(super) session: Session,
     /// Names the destination among all destinations of the job.
-    pub destination: String,
+    pub(super) destination: String,
 }
 
 impl<S, D> Clone for Run<S, D> {
@@ -56,7 +57,7 @@ struct Arrived {
 
 impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
     /// Does what the plan says and publishes the root.
-    pub async fn carry_out(&self, plan: Plan) -> Result<CopyReport> {
+    pub(super) async fn carry_out(&self, plan: Plan) -> Result<CopyReport> {
         let started = Instant::now();
         let mut report = CopyReport::starting(&plan);
         if plan.unchanged.is_some() {
@@ -75,14 +76,47 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
             self.sink.publish(Some(tag), &root).await?;
             report.additional_tags.push(tag.clone());
         }
+        if self.options.with_referrers {
+            self.bring_referrers(&plan.nodes, plan.complete, &root, &mut report).await?;
+        }
         report.digest = root.digest().clone();
         report.media_type = root.media_type().clone();
         report.seconds = started.elapsed().as_secs_f64();
         Ok(report)
     }
 
+    /// What refers to the manifests that were copied comes along, unless their bytes changed: then
+    /// it speaks of something that is not there.
+    async fn bring_referrers(
+        &self,
+        nodes: &[Node],
+        complete: Vec<Descriptor>,
+        root: &Manifest,
+        report: &mut CopyReport,
+    ) -> Result<()> {
+        let unchanged = nodes.last().is_some_and(|node| node.manifest.digest() == root.digest());
+        let rewritten =
+            convert::dialect(&self.options).is_some() || self.options.compression.is_some();
+        if !unchanged {
+            self.session.listener.event(Event::Warning(format!(
+                "{} changed on the way: what refers to it stays behind",
+                report.source_digest
+            )));
+        }
+        let mut subjects: Vec<Descriptor> = Vec::new();
+        if !rewritten {
+            let below = nodes.len().saturating_sub(1);
+            let taken = if unchanged { nodes.len() } else { below };
+            subjects.extend(nodes[..taken].iter().map(|node| node.manifest.descriptor()));
+            subjects.extend(complete);
+        } else if unchanged {
+            subjects.push(root.descriptor());
+        }
+        attached::bring(self, subjects, report).await
+    }
+
     /// Moves all blobs; the result says which of them changed.
-    async fn move_leaves(
+    pub(super) async fn move_leaves(
         &self,
         leaves: Vec<Leaf>,
         report: &mut CopyReport,
@@ -180,7 +214,8 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
     async fn convert(&self, leaf: &Leaf, how: LayerCompression) -> Result<(Descriptor, Arrival)> {
         let digest = &leaf.descriptor.digest;
         if let Some(known) = self.session.remembered.find(digest, how) {
-            let there = self.sink.presence(&known.descriptor).await? != crate::transport::Presence::Missing
+            let there = self.sink.presence(&known.descriptor).await?
+                != crate::transport::Presence::Missing
                 || self.sink.link(&known.descriptor, &crate::transport::Origin::Elsewhere).await?;
             if there {
                 self.skipped(leaf, "exists");
@@ -194,7 +229,8 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
             .open(&leaf.descriptor)
             .await?
             .metered(Arc::new(move |bytes| meter.advance(bytes)));
-        let recompressor = Recompressor::new(content.into_reader().await?, how.compression, how.level)?;
+        let recompressor =
+            Recompressor::new(content.into_reader().await?, how.compression, how.level)?;
         let outcome = recompressor.outcome();
         let item = Item { kind: leaf.kind.clone(), descriptor: None };
         let put = self.sink.put(item, Blob::Unnamed(Box::new(recompressor))).await?;
@@ -215,7 +251,7 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
     }
 
     /// Writes the manifests below the root; returns the root as it is to be published.
-    async fn write_manifests(
+    pub(super) async fn write_manifests(
         &self,
         nodes: &[Node],
         mut changes: Changes,
@@ -228,9 +264,10 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
             let manifest = self.edited(node, &changes)?;
             let descriptor = manifest.descriptor();
             let item = Item { kind: ItemKind::Manifest, descriptor: Some(descriptor.clone()) };
-            self.sink.put(item, Blob::Bytes(manifest.raw().clone())).await.map_err(|error| {
-                error.while_doing(format!("manifest {}", descriptor.digest))
-            })?;
+            self.sink
+                .put(item, Blob::Bytes(manifest.raw().clone()))
+                .await
+                .map_err(|error| error.while_doing(format!("manifest {}", descriptor.digest)))?;
             report.manifests += 1;
             changes.manifests.insert(node.manifest.digest().clone(), manifest);
         }
@@ -250,7 +287,12 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
     }
 
     fn task(&self, leaf: &Leaf, total: Option<u64>) -> Arc<Task> {
-        Arc::new(Task::start(&self.session.listener, leaf.what(), Some(&leaf.descriptor.digest), total))
+        Arc::new(Task::start(
+            &self.session.listener,
+            leaf.what(),
+            Some(&leaf.descriptor.digest),
+            total,
+        ))
     }
 
     fn skipped(&self, leaf: &Leaf, why: &'static str) {
