@@ -205,3 +205,207 @@ impl<R: Read> Read for Decoder<R> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn decode(bytes: &[u8]) -> crate::Result<(Format, Vec<u8>)> {
+        let mut out = Vec::new();
+        let wrap = |error| Error::io("decoding", error);
+        let mut decoder = Decoder::new(bytes).map_err(wrap)?;
+        decoder.read_to_end(&mut out).map_err(wrap)?;
+        assert_eq!(decoder.count(), out.len() as u64);
+        Ok((decoder.format(), out))
+    }
+
+    fn refused(bytes: &[u8]) -> String {
+        let error = decode(bytes).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
+        error.chain()
+    }
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstd(content: &[u8]) -> Vec<u8> {
+        zstd::stream::encode_all(content, 1).unwrap()
+    }
+
+    fn bzip2(content: &[u8]) -> Vec<u8> {
+        let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// `printf hello | xz --check=crc32`
+    const XZ: &[u8] = &[
+        0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00, 0x00, 0x01, 0x69, 0x22, 0xde, 0x36, 0x02, 0x00, 0x21,
+        0x01, 0x16, 0x00, 0x00, 0x00, 0x74, 0x2f, 0xe5, 0xa3, 0x01, 0x00, 0x04, 0x68, 0x65, 0x6c,
+        0x6c, 0x6f, 0x00, 0x00, 0x00, 0x00, 0x86, 0xa6, 0x10, 0x36, 0x00, 0x01, 0x19, 0x05, 0xbc,
+        0xe8, 0xec, 0xcb, 0x90, 0x42, 0x99, 0x0d, 0x01, 0x00, 0x00, 0x00, 0x00, 0x01, 0x59, 0x5a,
+    ];
+
+    #[test]
+    fn the_bytes_tell_the_format() {
+        let content = b"hello".as_slice();
+        for (bytes, format) in [
+            (content.to_vec(), Format::Plain),
+            (gzip(content), Format::Gzip),
+            (zstd(content), Format::Zstd),
+            (bzip2(content), Format::Bzip2),
+            (XZ.to_vec(), Format::Xz),
+        ] {
+            assert_eq!(decode(&bytes).unwrap(), (format, content.to_vec()));
+        }
+        assert_eq!(decode(b"").unwrap(), (Format::Plain, Vec::new()));
+        assert_eq!(decode(b"BZh").unwrap(), (Format::Plain, b"BZh".to_vec()));
+    }
+
+    #[test]
+    fn pieces_in_sequence_are_one_stream() {
+        assert_eq!(
+            decode(&[gzip(b"a"), gzip(b""), gzip(b"bc")].concat()).unwrap().1,
+            b"abc".to_vec()
+        );
+        let skippable = |content: &[u8]| {
+            let length = u32::try_from(content.len()).unwrap().to_le_bytes();
+            [&[0x5a, 0x2a, 0x4d, 0x18][..], &length, content].concat()
+        };
+        let frames = [skippable(b"toc"), zstd(b"a"), skippable(b""), zstd(b"bc"), skippable(b"x")];
+        assert_eq!(decode(&frames.concat()).unwrap(), (Format::Zstd, b"abc".to_vec()));
+        assert_eq!(decode(&[bzip2(b"a"), bzip2(b"b")].concat()).unwrap().1, b"ab".to_vec());
+    }
+
+    #[test]
+    fn many_empty_members_need_no_stack() {
+        let bytes = [gzip(b"").repeat(50_000), gzip(b"end")].concat();
+        assert_eq!(decode(&bytes).unwrap().1, b"end".to_vec());
+    }
+
+    #[test]
+    fn only_zeros_may_follow_gzip() {
+        let one = gzip(b"content");
+        let padded = [one.as_slice(), &vec![0; 700_000]].concat();
+        assert_eq!(decode(&padded).unwrap().1, b"content".to_vec());
+        for tail in [&b"x"[..], &[0, 0, 1], &[0x1f], &[0, 0x1f, 0x8b], &[0x1f, 0x8b, 8]] {
+            refused(&[one.as_slice(), tail].concat());
+        }
+        let message = refused(&[one.as_slice(), b"garbage"].concat());
+        assert_eq!(
+            message,
+            "decoding: the gzip stream is damaged: there is something else behind its end"
+        );
+    }
+
+    #[test]
+    fn a_stream_that_stops_early_is_damaged() {
+        let content: Vec<u8> = (0..9000_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
+        for whole in [gzip(&content), zstd(&content), bzip2(&content), XZ.to_vec()] {
+            let cuts = [6, 9, 11, whole.len() / 2, whole.len() - 9, whole.len() - 4];
+            for cut in cuts.into_iter().chain([whole.len() - 1]) {
+                refused(&whole[..cut]);
+            }
+        }
+    }
+
+    #[test]
+    fn damage_is_noticed() {
+        let whole = gzip(b"some content that is long enough");
+        let end = whole.len();
+        for (place, what) in [(end - 1, "length"), (end - 5, "checksum"), (2, "header")] {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 0x40;
+            assert!(refused(&bytes).contains(what), "{place}");
+        }
+        let mut bytes = zstd(&[7; 5000]);
+        bytes[5] ^= 0xff;
+        assert!(refused(&bytes).starts_with("decoding: the zstd stream is damaged"));
+    }
+
+    #[test]
+    fn headers_with_all_fields_are_read() {
+        let plain = gzip(b"content");
+        let fields = [&b"\x04\x00abcd"[..], b"name\0", b"comment\0"].concat();
+        let mut header = plain[..10].to_vec();
+        header[3] = 2 | 4 | 8 | 16;
+        header.extend_from_slice(&fields);
+        let mut crc = flate2::Crc::new();
+        crc.update(&header);
+        let sum = u16::try_from(crc.sum() & 0xffff).unwrap();
+        let with = |sum: u16| [header.as_slice(), &sum.to_le_bytes(), &plain[10..]].concat();
+        assert_eq!(decode(&with(sum)).unwrap().1, b"content".to_vec());
+        assert!(refused(&with(sum ^ 1)).contains("header"));
+        let mut endless = plain[..10].to_vec();
+        endless[3] = 8;
+        endless.extend_from_slice(&[b'n'; 100_000]);
+        assert!(refused(&endless).contains("without end"));
+    }
+
+    #[test]
+    fn bombs_are_stopped_at_the_limit() {
+        let zeros = vec![0; 4 << 20];
+        for bytes in [gzip(&zeros), zstd(&zeros), bzip2(&zeros)] {
+            let budget = Budget { floor: 1 << 20, ratio: 2 };
+            let mut decoder = Decoder::new(bytes.as_slice()).unwrap().with_budget(budget);
+            let mut out = Vec::new();
+            let error = Error::io("decoding", decoder.read_to_end(&mut out).unwrap_err());
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(error.chain().contains("expands to more than 1048576 bytes"), "{error:?}");
+            assert!(out.len() <= 1 << 20);
+            // What is within the ratio passes, however large.
+            let budget = Budget { floor: 0, ratio: 1 << 20 };
+            let mut decoder = Decoder::new(bytes.as_slice()).unwrap().with_budget(budget);
+            decoder.drain().unwrap();
+            assert_eq!(decoder.count(), zeros.len() as u64);
+        }
+    }
+
+    #[test]
+    fn huge_windows_are_refused() {
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(28).unwrap();
+        encoder.write_all(b"x").unwrap();
+        let error = decode(&encoder.finish().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
+    }
+
+    /// Hands out its bytes one by one and then fails.
+    struct Failing(Vec<u8>);
+
+    impl Read for Failing {
+        fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+            if self.0.is_empty() {
+                return Err(Error::new(ErrorKind::Unavailable, "connection lost").into());
+            }
+            out[0] = self.0.remove(0);
+            Ok(1)
+        }
+    }
+
+    #[test]
+    fn a_failing_source_is_not_called_damage() {
+        for whole in [gzip(b"content"), zstd(b"content"), bzip2(b"content"), XZ.to_vec()] {
+            for length in [3, whole.len() - 2, whole.len()] {
+                let source = Failing(whole[..length].to_vec());
+                let result = Decoder::new(source).and_then(|mut decoder| decoder.drain());
+                let error = Error::io("decoding", result.unwrap_err());
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn decoders_may_change_threads() {
+        fn sends<T: Send>() {}
+        sends::<Decoder<std::fs::File>>();
+    }
+}

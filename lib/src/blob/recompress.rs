@@ -180,3 +180,128 @@ impl Write for ChunkWriter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::spec::{Compression, Digest};
+
+    fn content() -> Vec<u8> {
+        (0..700_000_u32).flat_map(|n| (n / 7).wrapping_mul(n).to_le_bytes()).collect()
+    }
+
+    fn encode(content: &[u8], compression: Compression) -> Vec<u8> {
+        let mut encoder = Encoder::new(Vec::new(), Encoding::new(compression), 1).unwrap();
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn run(
+        source: Vec<u8>,
+        to: Compression,
+        expected: Expectation,
+    ) -> Result<(Vec<u8>, Recompressed)> {
+        let source = std::io::Cursor::new(source);
+        let mut reader = Recompressor::new(source, Encoding::new(to), 2, expected)?;
+        let outcome = reader.outcome();
+        let mut out = Vec::new();
+        reader.read_to_end(&mut out).doing(|| "reading")?;
+        Ok((out, outcome.get().unwrap().clone()))
+    }
+
+    #[test]
+    fn any_compression_becomes_any_other() {
+        let content = content();
+        let kinds = [Compression::None, Compression::Gzip, Compression::Zstd];
+        for from in kinds {
+            for to in kinds {
+                let (bytes, outcome) =
+                    run(encode(&content, from), to, Expectation::default()).unwrap();
+                assert_eq!(bytes, encode(&content, to), "{from:?} {to:?}");
+                assert_eq!(outcome.diff_id, DiffId(Digest::sha256(&content)));
+                assert_eq!(outcome.size, content.len() as u64);
+                assert_eq!(outcome.format.compression(), Some(from));
+            }
+        }
+    }
+
+    #[test]
+    fn the_content_must_be_what_was_expected() {
+        let right = DiffId(Digest::compute(Algorithm::Sha512, b"layer"));
+        let expect = |diff_id: &DiffId| Expectation {
+            diff_id: Some(diff_id.clone()),
+            budget: Budget::default(),
+        };
+        let (_, outcome) = run(b"layer".to_vec(), Compression::Gzip, expect(&right)).unwrap();
+        assert_eq!(outcome.diff_id, right);
+        let wrong = DiffId(Digest::sha256(b"other"));
+        let error = run(b"layer".to_vec(), Compression::Gzip, expect(&wrong)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        let found = Digest::sha256(b"layer");
+        assert_eq!(
+            error.chain(),
+            format!("reading: the layer's content should have the digest {wrong} but has {found}")
+        );
+    }
+
+    #[test]
+    fn failures_of_the_source_come_through() {
+        let whole = encode(&content(), Compression::Gzip);
+        let half = whole[..whole.len() / 2].to_vec();
+        let error = run(half, Compression::Zstd, Expectation::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
+        assert!(
+            error.chain().contains("decoding a layer: the gzip stream is damaged"),
+            "{error:?}"
+        );
+
+        struct Lost;
+        impl Read for Lost {
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                Err(Error::new(ErrorKind::Unavailable, "connection lost").into())
+            }
+        }
+        let encoding = Encoding::new(Compression::Gzip);
+        let mut reader = Recompressor::new(Lost, encoding, 1, Expectation::default()).unwrap();
+        let outcome = reader.outcome();
+        assert_eq!(reader.next_chunk().unwrap_err().kind(), ErrorKind::Unavailable);
+        assert!(reader.next_chunk().is_err(), "an error is no end");
+        assert!(outcome.get().is_none());
+    }
+
+    /// Endless content that tells when it is given up.
+    struct Endless(std::sync::mpsc::Sender<()>);
+
+    impl Read for Endless {
+        fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+            out.fill_with({
+                let mut state = 1_u32;
+                move || {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (state >> 24) as u8
+                }
+            });
+            Ok(out.len())
+        }
+    }
+
+    impl Drop for Endless {
+        fn drop(&mut self) {
+            self.0.send(()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_dropped_reader_stops_the_work() {
+        let (given_up, ended) = std::sync::mpsc::channel();
+        let encoding = Encoding::new(Compression::Gzip);
+        let expected = Expectation { budget: Budget::UNLIMITED, ..Expectation::default() };
+        let mut reader = Recompressor::new(Endless(given_up), encoding, 2, expected).unwrap();
+        assert!(reader.next_chunk().unwrap().is_some());
+        drop(reader);
+        // Hangs if the worker goes on for ever.
+        ended.recv().unwrap();
+    }
+}
