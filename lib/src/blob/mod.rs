@@ -5,6 +5,13 @@
 //! Memory is bounded by a few chunks per open blob. Knows bytes and digests, no places.
 
 mod border;
+mod decode;
+mod digest_writer;
+mod encode;
+mod gunzip;
+mod gzip;
+mod input;
+mod recompress;
 mod verify;
 
 use std::fs::File;
@@ -16,6 +23,10 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 pub use border::{BlobReader, blocking, consume_stream};
+pub use decode::{Budget, Decoder, Format};
+pub use digest_writer::DigestWriter;
+pub use encode::{Encoder, Encoding};
+pub use recompress::{Expectation, Recompressed, Recompressor};
 pub use verify::{VerifiedStream, Verifier, VerifyReader};
 
 use crate::error::Result;
