@@ -99,6 +99,14 @@ impl Dir {
         Ok(File::from(fd))
     }
 
+    /// Makes a new empty file and opens it for reading and writing; fails when the name is taken.
+    pub fn create_file_rw(&self, name: &[u8], mode: u32) -> io::Result<File> {
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(self, checked(name)?, flags, Mode::from_raw_mode(mode))?;
+        Ok(File::from(fd))
+    }
+
     /// Makes a file without a name on this file system, opened for reading and writing.
     pub fn create_unnamed_file(&self, mode: u32) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;

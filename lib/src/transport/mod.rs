@@ -4,8 +4,18 @@
 //! publishes names. Nothing is decided here: `copy` plans, places obey. Adding a kind of place is
 //! one variant of [`Location`], one file, and the arms of the two enums in `any.rs`.
 
+mod archive;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod cases;
+mod fill;
+pub mod layout;
+mod layout_archive;
 mod location;
+mod staging;
 
+pub use layout::{LayoutSink, LayoutSource};
+pub use layout_archive::LayoutArchiveSink;
 pub use location::{Bare, Entry, InPath, Location, StoreName};
 
 use crate::blob::Blob;

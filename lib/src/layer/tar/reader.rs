@@ -67,6 +67,12 @@ impl<R: BufRead> TarReader<R> {
         self.position
     }
 
+    /// Stored bytes of the current entry's content that were not read yet: less than its size when
+    /// it has holes.
+    pub fn stored(&self) -> u64 {
+        self.body
+    }
+
     /// The next entry; skips what is left of the one before. `None` at the end of the stream.
     ///
     /// # Errors
