@@ -11,6 +11,7 @@ mod copy;
 mod dir;
 mod file;
 mod lock;
+mod machine;
 mod meta;
 mod process;
 mod remove;
@@ -23,6 +24,7 @@ pub use copy::copy_contents;
 pub use dir::{Dir, DirEntry};
 pub use file::{NewFile, scratch_file, share_blocks, start_write_back};
 pub use lock::{Lock, LockMode};
+pub use machine::{is_writable, runs_x32};
 pub use meta::{
     Device, FileKind, Meta, Time, file_creation_mask, set_mode, set_owner, set_time,
     sync_filesystem,
