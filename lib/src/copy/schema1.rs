@@ -58,7 +58,10 @@ fn keep(mut reader: impl Read, what: Descriptor, scratch: &Path) -> Result<(File
     std::io::copy(&mut reader, &mut file).doing(doing)?;
     file.flush().doing(doing)?;
     let blob = FileBlob::whole(file, &what);
-    let mut decoder = Decoder::new(blob.reader())?;
+    let mut decoder = Decoder::new(blob.reader()).doing(doing)?;
+    let compression = decoder.format().compression().ok_or_else(|| {
+        Error::unsupported(format!("layer {} is wrapped in {}", what.digest, decoder.format()))
+    })?;
     let mut hasher = Hasher::new(Algorithm::Sha256);
     let mut buffer = vec![0; crate::blob::CHUNK];
     loop {
@@ -67,7 +70,6 @@ fn keep(mut reader: impl Read, what: Descriptor, scratch: &Path) -> Result<(File
             count => hasher.update(&buffer[..count]),
         }
     }
-    let compression = decoder.compression();
     Ok((blob, LayerFacts { size: what.size, compression, diff_id: DiffId(hasher.finish()) }))
 }
 
