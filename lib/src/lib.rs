@@ -12,6 +12,7 @@ pub mod error;
 pub mod layer;
 pub mod progress;
 pub mod spec;
+pub mod store;
 pub mod sys;
 pub mod transport;
 

@@ -12,8 +12,8 @@ use crate::error::{Error, IoContext, Result};
 use crate::spec::{
     Algorithm, Descriptor, Digest, MAX_INDEX_DEPTH, MAX_MANIFEST, Manifest, MediaType,
 };
+use crate::store::{Staging, lock_place};
 use crate::sys::{self, Dir, Root};
-use crate::transport::staging::{Staging, lock_place};
 use crate::transport::{Abilities, Entry, InPath, Item, ItemKind, Origin, Presence, Sink, Usual};
 
 /// A layout directory, for writing one image, or several under several names.
