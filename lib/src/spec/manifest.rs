@@ -31,6 +31,7 @@ pub struct Manifest {
 
 /// What a manifest says.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // Few exist at a time, and most are images.
 pub enum Body {
     /// One image or artifact.
     Image(ImageManifest),
