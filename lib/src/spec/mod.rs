@@ -13,6 +13,9 @@ pub mod json;
 mod manifest;
 mod media_type;
 mod platform;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod properties;
 mod reference;
 mod schema1;
 
