@@ -352,3 +352,7 @@ impl<'a> Document<'a> {
             })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
