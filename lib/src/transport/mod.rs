@@ -8,12 +8,14 @@ mod archive;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod cases;
+mod docker_archive;
 pub mod layout;
 mod layout_archive;
 mod location;
 mod store;
 
 pub use crate::store::StoreName;
+pub use docker_archive::{DockerArchiveSink, DockerArchiveSource};
 pub use layout::{LayoutSink, LayoutSource};
 pub use layout_archive::LayoutArchiveSink;
 pub use location::{Bare, Entry, InPath, Location};
