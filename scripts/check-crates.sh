@@ -18,7 +18,7 @@ done
 # Without run-time detection of the CPU's abilities inflating is a fifth slower.
 flate2=$(echo "$tree" | grep '^flate2 v' | sort -u)
 for feature in zlib-rs runtime_detection; do
-    if ! echo "$flate2" | grep -q "[[,]$feature[],]"; then
+    if ! echo "$flate2" | grep -q "[[,]${feature}[],]"; then
         echo "flate2 is built without its feature $feature: $flate2" >&2
         failed=1
     fi
