@@ -172,3 +172,8 @@ pub fn file_creation_mask() -> u32 {
         .and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok())
         .unwrap_or(0o777)
 }
+
+/// User and group that new files of this process belong to.
+pub fn effective_ids() -> (u32, u32) {
+    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+}

@@ -20,7 +20,7 @@ pub use copy::copy_contents;
 pub use dir::{Dir, DirEntry};
 pub use lock::{Lock, LockMode};
 pub use meta::{
-    Device, FileKind, Meta, Time, file_creation_mask, set_mode, set_owner, set_time,
+    Device, FileKind, Meta, Time, effective_ids, file_creation_mask, set_mode, set_owner, set_time,
     sync_filesystem,
 };
 pub use root::{Gap, Root, Walked};

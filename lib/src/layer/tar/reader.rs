@@ -297,7 +297,7 @@ impl<R: BufRead> TarReader<R> {
     /// The next header; `None` at the end mark or where the stream ends between entries.
     fn header_block(&mut self) -> Result<Option<[u8; BLOCK]>> {
         let mut block = [0; BLOCK];
-        if self.input.fill_buf().doing(|| "reading the archive")?.is_empty() {
+        if self.peek()?.is_empty() {
             return Ok(None);
         }
         self.read_exact(&mut block)?;
@@ -305,7 +305,7 @@ impl<R: BufRead> TarReader<R> {
             return Ok(Some(block));
         }
         // One zero block is no end mark unless a second or the end of the stream follows.
-        if !self.input.fill_buf().doing(|| "reading the archive")?.is_empty() {
+        if !self.peek()?.is_empty() {
             self.read_exact(&mut block)?;
             if block.iter().any(|&b| b != 0) {
                 return Err(Error::invalid("a single block of zeros between entries"));
@@ -318,7 +318,7 @@ impl<R: BufRead> TarReader<R> {
     fn drain(&mut self) -> Result<()> {
         self.ended = true;
         loop {
-            let bytes = self.input.fill_buf().doing(|| "reading to the end of the archive")?;
+            let bytes = self.peek()?;
             if bytes.is_empty() {
                 return Ok(());
             }
@@ -343,6 +343,10 @@ impl<R: BufRead> TarReader<R> {
         Ok(())
     }
 
+    fn peek(&mut self) -> Result<&[u8]> {
+        peek(&mut self.input, self.position)
+    }
+
     fn settle_loan(&mut self) {
         let lent = mem::take(&mut self.lent);
         self.consume(lent);
@@ -360,8 +364,18 @@ impl Pending {
     }
 }
 
+/// What the input has ready; empty at its end.
+fn peek<R: BufRead>(input: &mut R, position: u64) -> Result<&[u8]> {
+    while let Err(error) = input.fill_buf() {
+        if error.kind() != std::io::ErrorKind::Interrupted {
+            return Err(Error::io(format!("reading the archive at byte {position}"), error));
+        }
+    }
+    input.fill_buf().doing(|| "reading the archive")
+}
+
 fn filled<R: BufRead>(input: &mut R, position: u64) -> Result<&[u8]> {
-    let bytes = input.fill_buf().doing(|| format!("reading the archive at byte {position}"))?;
+    let bytes = peek(input, position)?;
     if bytes.is_empty() {
         return Err(Error::corrupt(format!("the archive ends early, at byte {position}")));
     }

@@ -1,0 +1,1 @@
+//! Archives that readers disagree about (advisory class 1.8).

@@ -1,0 +1,1 @@
+//! Archives that cost too much (advisory class 1.9).

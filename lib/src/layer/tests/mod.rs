@@ -1,0 +1,10 @@
+//! Tests of the folder as a whole: hostile archives, other programs' archives, round trips.
+//!
+//! Those that need root say so and pass without it.
+
+mod breakout;
+mod forms;
+mod hostile_tar;
+mod limits;
+mod overlay;
+mod support;
