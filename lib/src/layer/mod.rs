@@ -5,12 +5,16 @@
 //! reaches a file outside the root it is unpacked into, and equal trees pack to equal bytes. Does
 //! not know where layers come from, how they are compressed or what they are called.
 
+mod complete;
 mod ids;
 mod name;
+mod stack;
 pub mod tar;
 mod unpack;
 
+pub use complete::complete_implied;
 pub use ids::{IdMap, IdRange, Ownership};
+pub use stack::Stack;
 pub use unpack::{
     DropReason, DroppedXattr, ImpliedDir, Limits, Ratio, UnpackOptions, UnpackReport, Unpacker,
     WhiteoutForm,

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::tar::{Entry, EntryKind};
-use super::support::{Archive, Place, archive, entry};
+use super::support::{Archive, Place, archive, entry, is_root};
 use crate::error::ErrorKind;
 
 /// Unpacks into an overlay layer and into a plain tree; both must refuse for the same reason.
@@ -31,7 +31,8 @@ fn stays_inside(made: Archive, expected: &str) {
     let bytes = made.end();
     let place = Place::new();
     place.unpack(&bytes).unwrap();
-    assert_eq!(place.listing(), expected);
+    // A directory that takes a file's place hides lower ones: nothing a plain tree would show.
+    assert_eq!(place.listing().replace(" [opaque]", ""), expected);
     let place = Place::new();
     place.apply(&bytes).unwrap();
     assert_eq!(place.listing(), expected);
@@ -134,14 +135,8 @@ fn symlink_as_the_last_part_is_replaced() {
     stays_inside(archive().symlink("x", "../canary/file").file("x", "evil"), "f 0644 x \"evil\"\n");
     stays_inside(
         archive().symlink("x", "../canary").dir("x/").file("x/file", "1"),
-        "d 0755 x/\nf 0644 x/file \"1\"\n".replace("d 0755 x/\n", &opaque("d 0755 x/")).as_str(),
+        "d 0755 x/\nf 0644 x/file \"1\"\n",
     );
-}
-
-/// In an overlay, a directory that takes a link's place must hide lower directories; both forms
-/// are compared with one text, so the mark is stripped there.
-fn opaque(line: &str) -> String {
-    format!("{line}\n")
 }
 
 #[test]
@@ -164,6 +159,9 @@ fn symlink_with_an_empty_target() {
 
 #[test]
 fn symlink_then_dir_chmod() {
+    if !is_root() {
+        return;
+    }
     let place = Place::new();
     let mode = |kind| Entry { mode: 0o777, uid: 5, ..entry("x", kind) };
     let bytes = archive()
@@ -198,6 +196,9 @@ fn hardlink_to_directories_and_itself() {
 
 #[test]
 fn hardlink_to_symlink_chmod_and_write() {
+    if !is_root() {
+        return;
+    }
     let place = Place::new();
     let outside = format!("{}/file", place.canary());
     let link = Entry { mode: 0o777, uid: 9, ..entry("y", EntryKind::HardLink(b"x".to_vec())) };
@@ -244,7 +245,7 @@ fn a_link_put_in_the_way_meanwhile_is_not_followed() {
                 }
             }
         });
-        for _ in 0..3 {
+        for _ in 0..10 {
             // May fail or not; the canary is compared either way.
             let _ = place.apply(&bytes);
         }

@@ -2,7 +2,7 @@
 
 use super::super::tar::{Entry, EntryKind};
 use super::super::{IdMap, IdRange, Ownership, UnpackOptions};
-use super::support::{Place, archive, entry, gnu, is_root, listing};
+use super::support::{Place, archive, entry, gnu, is_root, listing, options};
 use crate::sys::{Device, Time};
 
 #[test]
@@ -157,7 +157,7 @@ fn times_before_1970_and_long_after() {
         .entry(at("future", 1 << 33, 1), b"")
         .end();
     let place = Place::new();
-    let options = UnpackOptions { ownership: Ownership::Current, ..UnpackOptions::default() };
+    let options = UnpackOptions { ownership: Ownership::Current, ..options() };
     place.unpack_with(&bytes, options).unwrap();
     let listing = place.listing();
     assert!(listing.contains("@-5 old"), "{listing}");
@@ -256,7 +256,7 @@ fn writers_change_nothing() {
     let mut seen = Vec::new();
     for writers in [0, 1, 3] {
         let place = Place::new();
-        let options = UnpackOptions { writers, ..UnpackOptions::default() };
+        let options = UnpackOptions { writers, ..options() };
         let report = place.unpack_with(&bytes, options).unwrap();
         let sums: Vec<_> = (0..7)
             .flat_map(|d| (0..450).map(move |f| format!("d{d}/f{f}")))
@@ -305,7 +305,7 @@ fn holes_and_zeros() {
         .end();
     for writers in [0, 1] {
         let place = Place::new();
-        let options = UnpackOptions { writers, ..UnpackOptions::default() };
+        let options = UnpackOptions { writers, ..options() };
         let report = place.unpack_with(&bytes, options).unwrap();
         let read = |name: &str| std::fs::read(place.root().join(name)).unwrap();
         assert_eq!(read("zeros"), content);
@@ -328,7 +328,7 @@ fn owners_are_translated() {
     let range = |inside, outside, count| IdRange { inside, outside, count };
     let map = IdMap { users: vec![range(0, 70_000, 10)], groups: vec![range(0, 80_000, 10)] };
     let owned = |path: &str, uid| Entry { uid, gid: 2, ..entry(path, EntryKind::File) };
-    let options = UnpackOptions { ownership: Ownership::Map(map), ..UnpackOptions::default() };
+    let options = UnpackOptions { ownership: Ownership::Map(map), ..options() };
     let place = Place::new();
     let bytes = archive().entry(owned("a/b", 9), b"").end();
     place.unpack_with(&bytes, options.clone()).unwrap();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::super::tar::{Entry, EntryKind, TarWriter};
-use super::super::{UnpackOptions, UnpackReport, Unpacker, WhiteoutForm};
+use super::super::{Ownership, UnpackOptions, UnpackReport, Unpacker, WhiteoutForm};
 use crate::error::Result;
 use crate::sys::{Device, Dir, FileKind, Meta, Root, Time, effective_ids};
 
@@ -19,6 +19,18 @@ pub(super) fn is_root() -> bool {
         eprintln!("skipped: needs root");
     }
     root
+}
+
+/// What this process may ask for: as root the defaults.
+pub(super) fn options() -> UnpackOptions {
+    if effective_ids().0 == 0 {
+        return UnpackOptions::default();
+    }
+    UnpackOptions {
+        whiteouts: WhiteoutForm::OverlayUser,
+        ownership: Ownership::Current,
+        ..UnpackOptions::default()
+    }
 }
 
 /// An archive in the making: entries in order, without the end mark.
@@ -140,7 +152,7 @@ impl Archive {
 /// The same header in GNU's dialect.
 pub(super) fn gnu(header: &tar::Header) -> tar::Header {
     let mut gnu = tar::Header::new_gnu();
-    let old = header.as_old().clone();
+    let old = header.as_old();
     let fields = gnu.as_old_mut();
     (fields.name, fields.mode, fields.uid) = (old.name, old.mode, old.uid);
     (fields.gid, fields.size, fields.mtime) = (old.gid, old.size, old.mtime);
@@ -182,12 +194,11 @@ impl Place {
     }
 
     pub(super) fn unpack(&self, bytes: &[u8]) -> Result<UnpackReport> {
-        self.unpack_with(bytes, UnpackOptions::default())
+        self.unpack_with(bytes, options())
     }
 
     pub(super) fn apply(&self, bytes: &[u8]) -> Result<UnpackReport> {
-        let whiteouts = WhiteoutForm::Apply;
-        self.unpack_with(bytes, UnpackOptions { whiteouts, ..UnpackOptions::default() })
+        self.unpack_with(bytes, UnpackOptions { whiteouts: WhiteoutForm::Apply, ..options() })
     }
 
     pub(super) fn listing(&self) -> String {
@@ -217,7 +228,8 @@ fn list(dir: &Dir, prefix: &str, text: &mut String) {
     let mut names: Vec<_> = dir.entries().unwrap().into_iter().map(|entry| entry.name).collect();
     names.sort();
     for name in names {
-        let meta = dir.lookup(&name).unwrap().unwrap();
+        // Overlayfs lists whiteouts in directories that only one layer has.
+        let Some(meta) = dir.lookup(&name).unwrap() else { continue };
         let path = format!("{prefix}{}", name.escape_ascii());
         line(dir, &name, &path, &meta, text);
         if meta.kind == FileKind::Directory {
@@ -228,7 +240,8 @@ fn list(dir: &Dir, prefix: &str, text: &mut String) {
 
 fn line(dir: &Dir, name: &[u8], path: &str, meta: &Meta, text: &mut String) {
     let Meta { mode, uid, gid, size, mtime, device, .. } = meta;
-    let owner = if (*uid, *gid) == (0, 0) { String::new() } else { format!(" {uid}:{gid}") };
+    let owner =
+        if (*uid, *gid) == effective_ids() { String::new() } else { format!(" {uid}:{gid}") };
     let time = match mtime {
         Time { secs: 0, nanos: 0 } => String::new(),
         Time { secs, nanos: 0 } => format!(" @{secs}"),
@@ -263,6 +276,10 @@ fn line(dir: &Dir, name: &[u8], path: &str, meta: &Meta, text: &mut String) {
     }
     .unwrap();
     for (key, value) in dir.read_xattrs_of(name).unwrap() {
+        if key.ends_with(b".overlay.opaque") && value == b"y" {
+            text.push_str(" [opaque]");
+            continue;
+        }
         write!(text, " [{}={}]", key.escape_ascii(), value.escape_ascii()).unwrap();
     }
     text.push('\n');

@@ -200,7 +200,7 @@ impl<R: BufRead> Pass<'_, '_, '_, R> {
 }
 
 /// Attributes that overlayfs and the host's security module read; they are the host's own.
-fn is_private(xattr: &[u8]) -> bool {
+pub(super) fn is_private(xattr: &[u8]) -> bool {
     xattr.starts_with(b"trusted.")
         || xattr.starts_with(b"user.overlay.")
         || xattr == b"security.selinux"

@@ -17,7 +17,7 @@ pub enum WhiteoutForm {
 
 impl WhiteoutForm {
     /// The attribute of a directory that hides the lower ones; `None` when it is not needed.
-    pub(crate) fn opaque_xattr(self) -> Option<&'static [u8]> {
+    pub(in super::super) fn opaque_xattr(self) -> Option<&'static [u8]> {
         match self {
             WhiteoutForm::OverlayTrusted => Some(b"trusted.overlay.opaque"),
             WhiteoutForm::OverlayUser => Some(b"user.overlay.opaque"),

@@ -1,6 +1,6 @@
 //! The tree under construction: which directory a name means, and what stands in the way.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use super::options::{UnpackOptions, WhiteoutForm};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::sys::{
     Device, Dir, FileKind, Gap, Meta, Root, Time, effective_ids, file_creation_mask, read_xattr,
-    remove_xattr, set_mode, set_xattr,
+    remove_xattr, set_mode,
 };
 
 /// Directories that are kept open; all are closed when one more is needed.
@@ -68,6 +68,8 @@ pub(super) struct Tree<'a> {
     pub(super) root: &'a Root,
     pub(super) options: &'a UnpackOptions,
     pub(super) dirs: BTreeMap<Vec<u8>, DirPlan>,
+    /// Directories below which nothing of lower layers shows.
+    hidden: BTreeSet<Vec<u8>>,
     parents: HashMap<Vec<u8>, Rc<Parent>>,
     added: Added,
     /// Directories of origin `Hollow`.
@@ -85,6 +87,7 @@ impl<'a> Tree<'a> {
             root,
             options,
             dirs: BTreeMap::new(),
+            hidden: BTreeSet::new(),
             parents: HashMap::new(),
             added: Added::default(),
             hollow: 0,
@@ -135,9 +138,7 @@ impl<'a> Tree<'a> {
             },
         };
         let inherits = self.inherits(&dir, &real_path).doing(|| "examining the directory")?;
-        if self.applies() && !self.dirs.contains_key(&real_path) {
-            self.keep_time(&dir, &real_path)?;
-        }
+        self.keep_time(&dir, &real_path)?;
         if self.parents.len() >= MAX_OPEN {
             self.parents.clear();
         }
@@ -169,6 +170,8 @@ impl<'a> Tree<'a> {
             Purpose::Mark => Origin::Hollow,
             Purpose::Find => return Ok(None),
         };
+        let parent_path = split(gap.path).map_or(&b""[..], |(dir, _)| dir);
+        self.keep_time(gap.parent, parent_path)?;
         let mut opaque = false;
         if let Some(found) = &gap.found {
             // What is no directory here hides lower ones, too: a mark below it says nothing more.
@@ -183,52 +186,48 @@ impl<'a> Tree<'a> {
             }
             gap.parent.remove_file(gap.name).doing(|| "replacing a file by a directory")?;
         }
-        let inherits = self.inherits(gap.parent, split(gap.path).map_or(b"", |(dir, _)| dir));
+        let inherits = self.inherits(gap.parent, parent_path);
         let inherits = inherits.doing(|| "examining the directory")?;
-        self.make_dir(gap.parent, gap.name, inherits, opaque)?;
+        self.make_dir(gap.parent, gap.name, inherits)?;
         self.plan_implied(gap.path, origin)?;
-        gap.parent.open_dir(gap.name).doing(|| "opening the new directory").map(Some)
+        let dir = gap.parent.open_dir(gap.name).doing(|| "opening the new directory")?;
+        if opaque {
+            self.hide_lower(&dir, gap.path)?;
+        }
+        Ok(Some(dir))
     }
 
     /// Makes a directory that is accessible until its plan is carried out.
-    fn make_dir(&self, parent: &Dir, name: &[u8], inherits: bool, opaque: bool) -> Result<()> {
+    fn make_dir(&self, parent: &Dir, name: &[u8], inherits: bool) -> Result<()> {
         parent.make_dir(name, 0o700).doing(|| "making the directory")?;
-        if inherits || opaque {
-            let dir = parent.open_dir(name).doing(|| "opening the new directory")?;
-            if inherits {
-                remove_xattr(&dir, DEFAULT_ACL)
-                    .and_then(|()| remove_xattr(&dir, ACCESS_ACL))
-                    .and_then(|()| set_mode(&dir, 0o700))
-                    .doing(|| "clearing what the directory inherited")?;
-            }
-            if opaque {
-                self.set_opaque(&dir)?;
-            }
+        if !inherits {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    /// Marks a directory so that it hides those of lower layers.
-    pub(super) fn set_opaque(&self, dir: &Dir) -> Result<()> {
-        match self.options.whiteouts.opaque_xattr() {
-            Some(name) => set_xattr(dir, name, b"y")
-                .doing(|| format!("setting {} on the directory", name.escape_ascii())),
-            None => Ok(()),
-        }
+        let dir = parent.open_dir(name).doing(|| "opening the new directory")?;
+        remove_xattr(&dir, DEFAULT_ACL)
+            .and_then(|()| remove_xattr(&dir, ACCESS_ACL))
+            .and_then(|()| set_mode(&dir, 0o700))
+            .doing(|| "clearing what the directory inherited")
     }
 
     /// Puts a directory entry into place.
     pub(super) fn directory(&mut self, parent: &Parent, name: &[u8], entry: Entry) -> Result<()> {
+        let path = join(&parent.path, name);
         match parent.dir.lookup(name).doing(|| "looking for the directory")? {
-            Some(Meta { kind: FileKind::Directory, .. }) => {}
-            None => self.make_dir(&parent.dir, name, parent.inherits, false)?,
+            Some(Meta { kind: FileKind::Directory, .. }) => self.plan(path, entry),
+            None => {
+                self.make_dir(&parent.dir, name, parent.inherits)?;
+                self.plan(path, entry)
+            }
             Some(_) => {
                 self.make_room(parent, name)?;
+                self.make_dir(&parent.dir, name, parent.inherits)?;
+                self.plan(path.clone(), entry)?;
                 // A file of that name had hidden what lower layers have there.
-                self.make_dir(&parent.dir, name, parent.inherits, true)?;
+                let dir = parent.dir.open_dir(name).doing(|| "opening the new directory")?;
+                self.hide_lower(&dir, &path)
             }
         }
-        self.plan(join(&parent.path, name), entry)
     }
 
     /// Takes over the metadata of the root's entry.
@@ -256,6 +255,9 @@ impl<'a> Tree<'a> {
 
     /// Remembers the time of a lower layer's directory that this layer's entries would change.
     fn keep_time(&mut self, dir: &Dir, path: &[u8]) -> Result<()> {
+        if !self.applies() || self.dirs.contains_key(path) {
+            return Ok(());
+        }
         let meta = dir.meta().doing(|| "examining the directory")?;
         let plan = DirPlan {
             origin: Origin::Kept,
@@ -271,9 +273,10 @@ impl<'a> Tree<'a> {
         let xattrs = plan.xattrs.iter().map(|(name, value)| name.len() + value.len() + 48);
         self.charge(path.len() + 160 + xattrs.sum::<usize>())?;
         self.hollow += usize::from(plan.origin == Origin::Hollow);
-        if let Some(old) = self.dirs.insert(path, plan) {
+        if let Some(old) = self.dirs.get(&path) {
             self.hollow -= usize::from(old.origin == Origin::Hollow);
         }
+        self.dirs.insert(path, plan);
         Ok(())
     }
 
@@ -302,15 +305,40 @@ impl<'a> Tree<'a> {
     pub(super) fn forget(&mut self, path: &[u8]) {
         // Links may lead from other names into what was removed.
         self.parents.clear();
-        let below = join(path, b"");
-        let first_after = [path, b"0"].concat();
-        let inside = self.dirs.range(below..first_after).map(|(path, _)| path.clone());
-        let gone: Vec<_> = inside.chain([path.to_vec()]).collect();
-        for path in gone {
+        let below = [path, b"/"].concat();
+        let after = [path, b"0"].concat();
+        let inside = self.dirs.range(below.clone()..after.clone()).map(|(path, _)| path.clone());
+        for path in inside.chain([path.to_vec()]).collect::<Vec<_>>() {
             if let Some(old) = self.dirs.remove(&path) {
                 self.hollow -= usize::from(old.origin == Origin::Hollow);
             }
         }
+        let inside = self.hidden.range(below..after).cloned();
+        for path in inside.chain([path.to_vec()]).collect::<Vec<_>>() {
+            self.hidden.remove(&path);
+        }
+    }
+
+    /// Remembers that nothing of lower layers shows below a path; tells whether that is new.
+    pub(super) fn note_hidden(&mut self, path: &[u8]) -> Result<bool> {
+        if self.is_hidden(path) {
+            return Ok(false);
+        }
+        self.charge(path.len() + 64)?;
+        self.hidden.insert(path.to_vec());
+        Ok(true)
+    }
+
+    /// Whether nothing of lower layers shows at or below a path.
+    pub(super) fn is_hidden(&self, path: &[u8]) -> bool {
+        let mut rest = Some(path).filter(|_| !self.hidden.is_empty());
+        while let Some(path) = rest {
+            if self.hidden.contains(path) {
+                return true;
+            }
+            rest = split(path).map(|(dir, _)| dir);
+        }
+        false
     }
 
     /// Remembers what this layer put into a tree that has more.

@@ -5,13 +5,16 @@
 use super::super::name::join;
 use super::tree::{Origin, Purpose, Tree};
 use crate::error::{IoContext, Result};
-use crate::sys::{Device, Dir, FileKind, Meta};
+use crate::sys::{Device, Dir, FileKind, Meta, set_xattr};
 
 impl Tree<'_> {
     /// Hides `name` of lower layers in `dir`.
     pub(super) fn whiteout(&mut self, dir: &[u8], name: &[u8]) -> Result<()> {
         let purpose = if self.applies() { Purpose::Find } else { Purpose::Mark };
         let Some(parent) = self.parent(dir, purpose)? else { return Ok(()) };
+        if self.is_hidden(&parent.path) {
+            return Ok(());
+        }
         let path = join(&parent.path, name);
         if self.applies() {
             return self.remove_lower(&parent.dir, name, &path);
@@ -20,7 +23,7 @@ impl Tree<'_> {
             None => {}
             Some(Meta { kind: FileKind::Directory, .. }) if !self.is_hollow(&path) => {
                 let dir = parent.dir.open_dir(name).doing(|| "opening the directory")?;
-                return self.set_opaque(&dir);
+                return self.hide_lower(&dir, &path);
             }
             Some(Meta { kind: FileKind::Directory, .. }) => self.make_room(&parent, name)?,
             // A file hides lower ones by being there.
@@ -35,10 +38,36 @@ impl Tree<'_> {
         self.hides_lower_layers |= dir.is_empty();
         let parent = self.add_parent(dir)?;
         if !self.applies() {
-            return self.set_opaque(&parent.dir);
+            return self.hide_lower(&parent.dir, &parent.path);
         }
         self.note_added(&parent.path)?;
         self.remove_lower_contents(&parent.dir, &parent.path)
+    }
+
+    /// Marks a directory of this layer so that lower ones of that name do not show.
+    pub(super) fn hide_lower(&mut self, dir: &Dir, path: &[u8]) -> Result<()> {
+        let Some(xattr) = self.options.whiteouts.opaque_xattr() else { return Ok(()) };
+        set_xattr(dir, xattr, b"y")
+            .doing(|| format!("setting {} on the directory", xattr.escape_ascii()))?;
+        // Overlayfs does not look for whiteouts where it merges nothing, and would list them.
+        if self.note_hidden(path)? { self.remove_whiteouts(dir) } else { Ok(()) }
+    }
+
+    /// As deep as this layer's own names go.
+    fn remove_whiteouts(&self, dir: &Dir) -> Result<()> {
+        for entry in dir.entries().doing(|| "reading the directory")? {
+            match dir.lookup(&entry.name).doing(|| "looking for whiteouts")? {
+                Some(meta) if self.is_whiteout(&meta) => {
+                    dir.remove_file(&entry.name).doing(|| "removing a whiteout")?;
+                }
+                Some(Meta { kind: FileKind::Directory, .. }) => {
+                    let below = dir.open_dir(&entry.name).doing(|| "opening a directory")?;
+                    self.remove_whiteouts(&below)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn is_hollow(&self, path: &[u8]) -> bool {
@@ -64,9 +93,12 @@ impl Tree<'_> {
 
     /// As deep as this layer's own names go.
     fn remove_lower_contents(&mut self, dir: &Dir, path: &[u8]) -> Result<()> {
+        if self.is_hidden(path) {
+            return Ok(());
+        }
         for entry in dir.entries().doing(|| "reading the directory")? {
             self.remove_lower(dir, &entry.name, &join(path, &entry.name))?;
         }
-        Ok(())
+        self.note_hidden(path).map(drop)
     }
 }
