@@ -266,8 +266,12 @@ impl<R: BufRead> TarReader<R> {
         self.padding = padding(stored);
         self.current = Segment { offset: 0, length: 0 };
         self.segments = Vec::new().into_iter();
+        // No archive is that long, and other readers count in signed numbers.
         let end = self.position.checked_add(stored).and_then(|end| end.checked_add(self.padding));
-        end.map(drop).ok_or_else(|| Error::invalid(format!("size {stored} is out of range")))
+        match end.map(i64::try_from) {
+            Some(Ok(_)) => Ok(()),
+            _ => Err(Error::invalid(format!("size {stored} is out of range"))),
+        }
     }
 
     fn skip_body(&mut self) -> Result<()> {
