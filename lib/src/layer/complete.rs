@@ -1,7 +1,8 @@
 //! What can only be known about a layer when the layers below it are.
 
+use super::form::is_private;
 use super::stack::{Found, Stack};
-use super::unpack::{ImpliedDir, is_private};
+use super::unpack::ImpliedDir;
 use crate::error::{IoContext, Result};
 use crate::sys::{
     FileKind, Root, read_xattrs, remove_xattr, set_mode, set_owner, set_time, set_xattr,

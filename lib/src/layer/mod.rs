@@ -6,18 +6,21 @@
 //! not know where layers come from, how they are compressed or what they are called.
 
 mod complete;
+mod form;
 mod ids;
 mod name;
+mod pack;
 mod stack;
 pub mod tar;
 mod unpack;
 
 pub use complete::complete_implied;
+pub use form::WhiteoutForm;
 pub use ids::{IdMap, IdRange, Ownership};
+pub use pack::{PackOptions, PackReport, pack};
 pub use stack::Stack;
 pub use unpack::{
     DropReason, DroppedXattr, ImpliedDir, Limits, Ratio, UnpackOptions, UnpackReport, Unpacker,
-    WhiteoutForm,
 };
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::io;
 
 use super::WhiteoutForm;
 use crate::error::{IoContext, Result};
-use crate::sys::{Device, Dir, FileKind, Meta, Root, read_xattr};
+use crate::sys::{Dir, FileKind, Meta, Root, read_xattr};
 
 /// Unpacked layers in an overlay form, the topmost first, read as overlayfs would merge them.
 ///
@@ -64,7 +64,7 @@ impl<'a> Stack<'a> {
         for dir in merged {
             let Some(meta) = dir.lookup(name)? else { continue };
             if meta.kind != FileKind::Directory {
-                if first.is_none() && !is_whiteout(&meta) {
+                if first.is_none() && !self.form.is_whiteout(&meta) {
                     first = Some(Found { parent: dir, name: name.to_vec(), meta });
                 }
                 break;
@@ -81,14 +81,9 @@ impl<'a> Stack<'a> {
     }
 
     fn is_opaque(&self, dir: &Dir) -> io::Result<bool> {
-        match self.form.opaque_xattr() {
-            Some(name) => Ok(read_xattr(dir, name)?.is_some_and(|value| value == b"y")),
+        match self.form.xattr("opaque") {
+            Some(name) => Ok(read_xattr(dir, &name)?.is_some_and(|value| value == b"y")),
             None => Ok(false),
         }
     }
-}
-
-/// Whether `meta` is how overlayfs writes a deletion down.
-pub(super) fn is_whiteout(meta: &Meta) -> bool {
-    meta.kind == FileKind::Char && meta.device == Device::default()
 }

@@ -7,4 +7,5 @@ mod forms;
 mod hostile_tar;
 mod limits;
 mod overlay;
+mod packing;
 mod support;

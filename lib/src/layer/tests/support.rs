@@ -61,7 +61,7 @@ impl Archive {
         let mut writer = TarWriter::new(Vec::new());
         writer.begin(&Entry { size: content.len() as u64, ..entry }).unwrap();
         writer.content(content).unwrap();
-        let bytes = writer.finish().unwrap();
+        let bytes = writer.finish().unwrap().0;
         self.0.extend_from_slice(&bytes[..bytes.len() - 1024]);
         self
     }

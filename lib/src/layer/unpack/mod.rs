@@ -15,7 +15,7 @@ mod tree;
 mod whiteout;
 
 pub use limits::{Limits, Ratio};
-pub use options::{UnpackOptions, WhiteoutForm};
+pub use options::UnpackOptions;
 pub use report::{DropReason, DroppedXattr, ImpliedDir, UnpackReport};
 
 use std::io::BufRead;
@@ -25,6 +25,7 @@ use self::content::{FileFinish, Writers};
 use self::limits::Metered;
 use self::report::Dropped;
 use self::tree::{Parent, Tree};
+use super::form::{WhiteoutForm, is_private};
 use super::name::{EntryPath, Meaning, join};
 use super::tar::{Entry, EntryKind, TarReader};
 use crate::error::{Error, IoContext, Result};
@@ -197,11 +198,4 @@ impl<R: BufRead> Pass<'_, '_, '_, R> {
         }
         entry
     }
-}
-
-/// Attributes that overlayfs and the host's security module read; they are the host's own.
-pub(super) fn is_private(xattr: &[u8]) -> bool {
-    xattr.starts_with(b"trusted.")
-        || xattr.starts_with(b"user.overlay.")
-        || xattr == b"security.selinux"
 }

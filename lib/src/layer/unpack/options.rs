@@ -1,30 +1,8 @@
 //! What the caller of the unpacker decides.
 
+use super::super::form::WhiteoutForm;
 use super::super::ids::Ownership;
 use super::limits::Limits;
-
-/// How deletions of a layer are written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhiteoutForm {
-    /// As overlayfs reads them in the initial user namespace: devices 0:0 and
-    /// `trusted.overlay.opaque`. Needs root.
-    OverlayTrusted,
-    /// As overlayfs reads them with `userxattr`: devices 0:0 and `user.overlay.opaque`.
-    OverlayUser,
-    /// Not at all: they delete from the tree that is there.
-    Apply,
-}
-
-impl WhiteoutForm {
-    /// The attribute of a directory that hides the lower ones; `None` when it is not needed.
-    pub(in super::super) fn opaque_xattr(self) -> Option<&'static [u8]> {
-        match self {
-            WhiteoutForm::OverlayTrusted => Some(b"trusted.overlay.opaque"),
-            WhiteoutForm::OverlayUser => Some(b"user.overlay.opaque"),
-            WhiteoutForm::Apply => None,
-        }
-    }
-}
 
 /// How a layer is unpacked.
 #[derive(Clone, Debug)]

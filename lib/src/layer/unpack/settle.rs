@@ -1,5 +1,6 @@
 //! The end of unpacking: directories get the metadata that work inside them would have changed.
 
+use super::super::form::is_private;
 use super::report::{Dropped, ImpliedDir, UnpackReport};
 use super::tree::{DirPlan, Origin, Tree};
 use crate::error::{IoContext, Result};
@@ -50,7 +51,7 @@ fn replace_xattrs(dir: &Dir, path: &[u8], plan: &DirPlan, dropped: &Dropped) -> 
     let present = read_xattrs(dir).doing(|| "reading its attributes")?;
     for (name, _) in &present {
         let planned = plan.xattrs.iter().any(|(wanted, _)| wanted == name);
-        if !planned && !super::is_private(name) {
+        if !planned && !is_private(name) {
             remove_xattr(dir, name).doing(|| "removing an attribute")?;
         }
     }

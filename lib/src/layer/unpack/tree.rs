@@ -5,12 +5,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::rc::Rc;
 
+use super::super::form::WhiteoutForm;
 use super::super::name::{join, split};
 use super::super::tar::Entry;
-use super::options::{UnpackOptions, WhiteoutForm};
+use super::options::UnpackOptions;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::sys::{
-    Device, Dir, FileKind, Gap, Meta, Root, Time, effective_ids, file_creation_mask, read_xattr,
+    Dir, FileKind, Gap, Meta, Root, Time, effective_ids, file_creation_mask, read_xattr,
     remove_xattr, set_mode,
 };
 
@@ -110,7 +111,7 @@ impl<'a> Tree<'a> {
 
     /// Whether `meta` is a deletion written down.
     pub(super) fn is_whiteout(&self, meta: &Meta) -> bool {
-        !self.applies() && meta.kind == FileKind::Char && meta.device == Device::default()
+        self.options.whiteouts.is_whiteout(meta)
     }
 
     /// The directory to put an entry into.

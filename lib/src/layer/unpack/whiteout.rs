@@ -46,8 +46,8 @@ impl Tree<'_> {
 
     /// Marks a directory of this layer so that lower ones of that name do not show.
     pub(super) fn hide_lower(&mut self, dir: &Dir, path: &[u8]) -> Result<()> {
-        let Some(xattr) = self.options.whiteouts.opaque_xattr() else { return Ok(()) };
-        set_xattr(dir, xattr, b"y")
+        let Some(xattr) = self.options.whiteouts.xattr("opaque") else { return Ok(()) };
+        set_xattr(dir, &xattr, b"y")
             .doing(|| format!("setting {} on the directory", xattr.escape_ascii()))?;
         // Overlayfs does not look for whiteouts where it merges nothing, and would list them.
         if self.note_hidden(path)? { self.remove_whiteouts(dir) } else { Ok(()) }
