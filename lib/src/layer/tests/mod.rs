@@ -6,6 +6,7 @@ mod breakout;
 mod forms;
 mod hostile_tar;
 mod limits;
+mod others;
 mod overlay;
 mod packing;
 mod support;
