@@ -110,7 +110,9 @@ impl Meta {
             gid: stat.st_gid,
             size: stat.st_size as u64,
             mtime: Time { secs: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 },
-            links: stat.st_nlink as u64,
+            // Narrower on other architectures.
+            #[allow(clippy::useless_conversion)]
+            links: stat.st_nlink.into(),
             ino: stat.st_ino,
             dev: stat.st_dev,
             device,

@@ -253,7 +253,7 @@ impl<R: BufRead> TarReader<R> {
                 }
                 let value = decimal(&mem::take(&mut line))?;
                 match expected {
-                    None => expected = Some(value.checked_mul(2).unwrap_or(u64::MAX)),
+                    None => expected = Some(value.saturating_mul(2)),
                     Some(_) => numbers.push(value),
                 }
             }

@@ -56,7 +56,10 @@ fn set_times(dir: &Dir) {
     }
 }
 
-fn assert_same_tree(bytes: &[u8], source: &Path, cut: fn(String) -> String) {
+/// Takes from a listing what a format cannot tell.
+type Cut = fn(String) -> String;
+
+fn assert_same_tree(bytes: &[u8], source: &Path, cut: Cut) {
     let place = Place::new();
     let report = place.unpack(bytes).unwrap();
     assert_eq!(report.dropped_xattrs, []);
@@ -91,7 +94,7 @@ fn archives_of_gnu_tar() {
     make_tree(source.path());
     let from = source.path().to_str().unwrap();
     let common = ["--sparse", "--numeric-owner", "--sort=name", "-C", from, "-c", "."];
-    let formats: [(&[&str], fn(String) -> String); 5] = [
+    let formats: [(&[&str], Cut); 5] = [
         (&["--format=gnu"], whole_seconds),
         (&["--format=oldgnu"], whole_seconds),
         (&["--format=posix", "--sparse-version=1.0"], exact),
@@ -135,7 +138,7 @@ fn archives_of_python() {
         out = tarfile.open(fileobj=sys.stdout.buffer, mode='w|', format=int(sys.argv[2]))\n\
         out.add(sys.argv[1], '.')\n\
         out.close()\n";
-    for (format, cut) in [("1", whole_seconds as fn(String) -> String), ("2", exact)] {
+    for (format, cut) in [("1", whole_seconds as Cut), ("2", exact)] {
         let from = source.path().to_str().unwrap();
         let Some(bytes) = output("python3", &["-c", script, from, format]) else { return };
         assert_same_tree(&bytes, source.path(), cut);
