@@ -6,6 +6,7 @@ mod breakout;
 mod forms;
 mod hostile_tar;
 mod limits;
+mod mutants;
 mod others;
 mod overlay;
 mod packing;
