@@ -107,15 +107,21 @@ impl Dir {
         Ok(File::from(fd))
     }
 
-    /// Makes a file without a name on this file system, opened for reading and writing.
-    pub fn create_unnamed_file(&self, mode: u32) -> io::Result<File> {
-        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-        Ok(File::from(rustix::fs::openat(self, ".", flags, Mode::from_raw_mode(mode))?))
-    }
-
     /// Opens a regular file for reading. Never waits for the other end of a pipe.
     pub fn open_file(&self, name: &[u8]) -> io::Result<File> {
         open_regular(self, checked(name)?, PLAIN)
+    }
+
+    /// Opens the regular file that [`lookup`](Dir::lookup) has told `meta` of, for reading; fails
+    /// when `name` stands for something else by now.
+    pub fn open_known_file(&self, name: &[u8], meta: &Meta) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+        let file = File::from(resolve(self, checked(name)?, flags | OFlags::CLOEXEC, PLAIN)?);
+        let now = Meta::of(&file)?;
+        if (now.dev, now.ino, now.kind) != (meta.dev, meta.ino, FileKind::File) {
+            return Err(io::Error::other("replaced while it was read"));
+        }
+        Ok(file)
     }
 
     /// Makes a symbolic link that reads `target`.

@@ -17,7 +17,11 @@ fn wrong_usage_is_code_2() {
     sandbox.copy(["Debian", "store:x"]).run().fails(2).says("lower case");
     sandbox.copy(["--nonsense"]).run().fails(2);
     sandbox.copy(["--platform", "a/b/c/d", "x.io/a", "store:x"]).run().fails(2).says("platform");
-    sandbox.copy(["--compression", "lz4", "x.io/a", "store:x"]).run().fails(2).says("gzip, zstd and none");
+    sandbox
+        .copy(["--compression", "lz4", "x.io/a", "store:x"])
+        .run()
+        .fails(2)
+        .says("gzip, zstd and none");
 }
 
 #[test]
@@ -35,7 +39,11 @@ fn what_is_not_there_is_code_3() {
         "store:nothing:1".to_owned(),
     ] {
         let output = sandbox.copy([&source, &target]).run().fails(3);
-        assert!(output.stderr.contains(source.split_once(':').unwrap().1.trim_start_matches('/')), "{}", output.stderr);
+        assert!(
+            output.stderr.contains(source.split_once(':').unwrap().1.trim_start_matches('/')),
+            "{}",
+            output.stderr
+        );
     }
     assert!(!sandbox.path("out").exists());
 }
@@ -101,7 +109,9 @@ fn damaged_layouts_and_archives() {
     let built = image().layer(layer().noise("data", 100_000, 1)).build();
     let layout = sandbox.path("layout");
     built.write_layout(&layout, Some("1"));
-    let blob = layout.join("blobs/sha256").join(built.image().layer_digests()[0].strip_prefix("sha256:").unwrap());
+    let blob = layout
+        .join("blobs/sha256")
+        .join(built.image().layer_digests()[0].strip_prefix("sha256:").unwrap());
     let mut bytes = std::fs::read(&blob).unwrap();
     bytes[20] ^= 1;
     std::fs::write(&blob, &bytes).unwrap();
@@ -114,7 +124,8 @@ fn damaged_layouts_and_archives() {
     let archive = sandbox.path("a.tar");
     built.write_docker_archive(&archive, DockerSave::Skopeo, &["app:1", "other:2"]);
     truncate(&archive, 2);
-    let code = sandbox.copy([&format!("docker-archive:{}", archive.display()), "store:x"]).run().code();
+    let code =
+        sandbox.copy([&format!("docker-archive:{}", archive.display()), "store:x"]).run().code();
     assert!(matches!(code, Some(1 | 3 | 6)), "{code:?}");
     sandbox.copy(["digest", "store:x"]).run().fails(3);
 }
@@ -128,7 +139,11 @@ fn truncate(path: &Path, divisor: u64) {
 fn several_images_without_a_name() {
     let sandbox = Sandbox::new();
     let archive = sandbox.path("a.tar");
-    small("linux/amd64").build().write_docker_archive(&archive, DockerSave::Classic, &["app:1", "app:2"]);
+    small("linux/amd64").build().write_docker_archive(
+        &archive,
+        DockerSave::Classic,
+        &["app:1", "app:2"],
+    );
     // Two tags of one image are no question.
     sandbox.copy([&format!("docker-archive:{}", archive.display()), "store:x"]).run().success();
     sandbox

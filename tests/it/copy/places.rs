@@ -5,7 +5,11 @@ use crate::support::program::Sandbox;
 use crate::support::registry::TestRegistry;
 
 fn rich() -> Built {
-    image().rich().layer(layer().file("etc/motd", "hi\n")).layer(layer().noise("data", 300_000, 7)).build()
+    image()
+        .rich()
+        .layer(layer().file("etc/motd", "hi\n"))
+        .layer(layer().noise("data", 300_000, 7))
+        .build()
 }
 
 /// Copies `built` through `places` in turn, starting in a registry, and expects the same digest in
@@ -45,7 +49,9 @@ fn images_keep_their_bytes_everywhere() {
 
 #[test]
 fn every_form_of_docker_save_is_read() {
-    for style in [DockerSave::Classic, DockerSave::Skopeo, DockerSave::Docker25, DockerSave::Compressed] {
+    for style in
+        [DockerSave::Classic, DockerSave::Skopeo, DockerSave::Docker25, DockerSave::Compressed]
+    {
         let sandbox = Sandbox::new();
         let registry = TestRegistry::start();
         let built = image().docker().rich().layer(layer().file("x", "y")).build();
@@ -73,7 +79,8 @@ fn one_layout_holds_several_names() {
         sandbox.copy([source, format!("oci:{}:{tag}", layout.display())]).run().success();
     }
     for (tag, built) in [("1", &one), ("2", &two)] {
-        let output = sandbox.copy(["digest", &format!("oci:{}:{tag}", layout.display())]).run().success();
+        let output =
+            sandbox.copy(["digest", &format!("oci:{}:{tag}", layout.display())]).run().success();
         assert_eq!(output.stdout.trim(), built.root.digest);
     }
     let unnamed = format!("oci:{}", layout.display());

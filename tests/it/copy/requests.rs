@@ -100,7 +100,11 @@ fn one_token_for_each_repository() {
 fn pull_of_one_platform_into_the_store() {
     let registry = TestRegistry::start();
     let sandbox = Sandbox::new();
-    index().image(small("linux/amd64")).image(small("linux/arm64")).build().push(&registry, "app", "1");
+    index()
+        .image(small("linux/amd64"))
+        .image(small("linux/arm64"))
+        .build()
+        .push(&registry, "app", "1");
     registry.clear_log();
     let source = format!("docker://{}", registry.image("app:1"));
     sandbox.copy([&source]).run().success();

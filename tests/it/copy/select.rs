@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::image::{three_platforms, small};
+use crate::support::image::{small, three_platforms};
 use crate::support::program::Sandbox;
 use crate::support::registry::TestRegistry;
 
@@ -58,7 +58,9 @@ fn one_platform_alone() {
     built.push(&registry, "app", "1");
     let source = format!("docker://{}", registry.image("app:1"));
     let target = format!("docker://{}", registry.image("arm:1"));
-    for flags in [&["--platform", "linux/arm64", "--platform-manifest"][..], &["--override-arch", "arm64"]] {
+    for flags in
+        [&["--platform", "linux/arm64", "--platform-manifest"][..], &["--override-arch", "arm64"]]
+    {
         registry.delete("arm", "1");
         sandbox.copy(flags).args([&source, &target]).run().success();
         let manifest = registry.manifest("arm", "1").unwrap();
