@@ -107,6 +107,12 @@ impl Dir {
         Ok(File::from(fd))
     }
 
+    /// Makes a file without a name on this file system, opened for reading and writing.
+    pub fn create_unnamed_file(&self, mode: u32) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        Ok(File::from(rustix::fs::openat(self, ".", flags, Mode::from_raw_mode(mode))?))
+    }
+
     /// Opens a regular file for reading. Never waits for the other end of a pipe.
     pub fn open_file(&self, name: &[u8]) -> io::Result<File> {
         open_regular(self, checked(name)?, PLAIN)
