@@ -133,11 +133,6 @@ impl Staging {
         self.files().get(digest).map(|staged| staged.size)
     }
 
-    /// All that was collected.
-    pub(crate) fn digests(&self) -> Vec<Digest> {
-        self.files().keys().cloned().collect()
-    }
-
     /// Opens something collected, to read.
     pub(crate) fn open(&self, digest: &Digest) -> Result<Option<File>> {
         let Some(name) = self.files().get(digest).map(|staged| staged.name.clone()) else {
@@ -210,33 +205,37 @@ impl Staging {
         self.partials.as_ref()?.take(&remote.digest, remote.size, &self.path)
     }
 
-    /// Brings all that was collected to disk.
-    pub(crate) fn flush(&self) -> Result<()> {
+    /// Brings all that was collected so far to disk, and names it. What others collect meanwhile
+    /// waits for the next time.
+    pub(crate) fn flush(&self) -> Result<Vec<Digest>> {
         let flushing = || format!("flushing {}", self.path.display());
-        let files = self.files();
-        let new: Vec<_> = files.values().filter(|staged| !staged.held).collect();
+        let batch = self.files().clone();
+        let new: Vec<_> = batch.values().filter(|staged| !staged.held).collect();
         if new.len() > FEW {
-            return sys::sync_filesystem(&self.temporary).doing(flushing);
+            sys::sync_filesystem(&self.temporary).doing(flushing)?;
+        } else {
+            for staged in new {
+                let file = self.temporary.open_file(staged.name.as_bytes()).doing(flushing)?;
+                file.sync_all().doing(flushing)?;
+            }
         }
-        for staged in new {
-            let file = self.temporary.open_file(staged.name.as_bytes()).doing(flushing)?;
-            file.sync_all().doing(flushing)?;
-        }
-        Ok(())
+        Ok(batch.into_keys().collect())
     }
 
     /// Gives `digest` its final name. The caller flushes first and makes `to` durable afterwards.
     pub(crate) fn promote(&self, digest: &Digest, to: &Dir, name: &str) -> Result<()> {
         let publishing = || format!("moving {digest} into {}", self.path.display());
-        if let Some(staged) = self.files().get(digest) {
+        let staged = self.files().get(digest).cloned();
+        if let Some(staged) = staged {
             self.temporary.rename(staged.name.as_bytes(), to, name.as_bytes()).doing(publishing)?;
         }
         Ok(())
     }
 
-    /// Forgets all that was promoted, so that the next round begins anew.
-    pub(crate) fn clear(&self) {
-        self.files().clear();
+    /// Forgets what was promoted.
+    pub(crate) fn forget(&self, promoted: &[Digest]) {
+        let mut files = self.files();
+        promoted.iter().for_each(|digest| drop(files.remove(digest)));
     }
 
     fn fresh_name(&self) -> String {
