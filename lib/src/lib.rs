@@ -13,6 +13,7 @@ pub mod layer;
 pub mod progress;
 pub mod runtime;
 pub mod spec;
+pub mod store;
 pub mod sys;
 pub mod transport;
 

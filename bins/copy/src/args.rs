@@ -52,9 +52,6 @@ pub struct Global {
     /// Tell at the end where the time went.
     #[arg(long, global = true)]
     pub timings: bool,
-    /// Log every request to stderr (never credentials).
-    #[arg(long, global = true)]
-    pub debug: bool,
     /// Trust policy to obey instead of the usual files.
     #[arg(long, global = true, value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -264,7 +261,6 @@ pub struct SideArgs {
     pub cert_dir: Option<PathBuf>,
     pub tls_verify: Option<bool>,
     pub daemon_host: Option<String>,
-    pub shared_blob_dir: Option<PathBuf>,
 }
 
 /// Declares the same options with a prefix, as skopeo spells them.
@@ -292,8 +288,6 @@ macro_rules! side_args {
             tls_verify: Option<bool>,
             #[arg(id = concat!($prefix, "daemon-host"), long = concat!($prefix, "daemon-host"), value_name = "URL", help = "Docker engine for docker-daemon:")]
             daemon_host: Option<String>,
-            #[arg(id = concat!($prefix, "shared-blob-dir"), long = concat!($prefix, "shared-blob-dir"), value_name = "DIR", help = "Where an OCI layout's blobs lie instead")]
-            shared_blob_dir: Option<PathBuf>,
         }
 
         impl Side for $name {
@@ -308,7 +302,6 @@ macro_rules! side_args {
                     cert_dir: self.cert_dir.clone(),
                     tls_verify: self.tls_verify,
                     daemon_host: self.daemon_host.clone(),
-                    shared_blob_dir: self.shared_blob_dir.clone(),
                 }
             }
         }
@@ -565,7 +558,7 @@ impl SelectArgs {
 
 impl Global {
     /// The platform that the `--override-…` options make, if any was given.
-    fn platform(&self) -> Option<Platform> {
+    pub fn platform(&self) -> Option<Platform> {
         if self.override_os.is_none() && self.override_arch.is_none() && self.override_variant.is_none() {
             return None;
         }

@@ -8,6 +8,7 @@ use creel::config::{AuthFile, AuthFormat, Choice, ConfigPaths, Credential, Secre
 use creel::copy::{Remembered, Session};
 use creel::error::{Error, Result};
 use creel::progress::Listener;
+use creel::spec::Platform;
 use creel::transport::{Places, PlacesOptions, SideOptions};
 
 use crate::args::{BothArgs, Global, SideArgs, WorkArgs};
@@ -56,7 +57,7 @@ impl Context {
             retry_times: work.retry_times,
             retry_delay: work.retry_delay,
             jobs: work.jobs,
-            debug: self.global.debug,
+            platform: self.global.platform().unwrap_or_else(Platform::host),
             listener: self.listener.clone(),
         })
     }
@@ -64,23 +65,27 @@ impl Context {
     /// A job that moves as many blobs at a time as was said.
     pub fn session(&self, work: &WorkArgs) -> Session {
         let remembered = Remembered::new(Some(self.root.join("cache/recompressed")));
-        Session::new(work.jobs, self.listener.clone(), remembered)
+        let scratch = self.global.tmpdir.clone().unwrap_or_else(|| self.root.join("tmp"));
+        Session::new(work.jobs, self.listener.clone(), remembered, &scratch)
     }
 
     /// What one side of a copy is told.
     pub fn side(&self, side: SideArgs, both: &BothArgs) -> Result<SideOptions> {
-        let mut paths = self.paths.clone();
-        if let Some(path) = side.authfile.clone().or_else(|| both.authfile.clone()) {
-            paths.auth_file = Some(AuthFile { path, format: AuthFormat::Containers });
-        }
+        let auth_file = side.authfile.clone().or_else(|| both.authfile.clone());
         Ok(SideOptions {
             credential: credential(&side)?,
             tls_verify: side.tls_verify.or(both.tls_verify),
-            paths,
+            auth_file: auth_file.map(|path| AuthFile { path, format: AuthFormat::Containers }),
             cert_dir: side.cert_dir,
             daemon_host: side.daemon_host.or_else(|| std::env::var("DOCKER_HOST").ok()),
-            shared_blobs: side.shared_blob_dir,
         })
+    }
+
+    /// A line for people, on stderr.
+    pub fn say(&self, text: &str) {
+        if !self.global.quiet && !self.global.json {
+            eprintln!("{text}");
+        }
     }
 }
 

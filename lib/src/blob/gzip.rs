@@ -148,7 +148,6 @@ impl Drop for Pool {
 }
 
 fn work(queue: &Mutex<Receiver<Job>>, level: Compression) {
-    let mut deflate = Compress::new(level, false);
     loop {
         // The lock is held while waiting: whoever holds it gets the next job.
         let job = match queue.lock() {
@@ -156,14 +155,16 @@ fn work(queue: &Mutex<Receiver<Job>>, level: Compression) {
             Err(_) => return,
         };
         let Ok(job) = job else { return };
-        let piece = pack(&mut deflate, &job);
+        let piece = pack(level, &job);
         // Nobody waits any more when the writer was dropped.
         let _ = job.reply.send(piece);
     }
 }
 
-fn pack(deflate: &mut Compress, job: &Job) -> Piece {
-    deflate.reset();
+fn pack(level: Compression, job: &Job) -> Piece {
+    // A new one for each block: after a reset, zlib-rs still looks at a byte of the old window
+    // behind the dictionary, and the result would depend on which blocks a thread had before.
+    let mut deflate = Compress::new(level, false);
     if let Some(previous) = &job.previous {
         let start = previous.len().saturating_sub(WINDOW);
         deflate.set_dictionary(&previous[start..]).map_err(IoError::other)?;

@@ -11,10 +11,11 @@ use super::options::{CopyOptions, CopyReport, LayerCompression, Tally};
 use super::plan::{Leaf, Node, Plan};
 use super::remembered::Became;
 use super::session::Session;
-use crate::blob::{Blob, Recompressor};
+use crate::blob::{Blob, Budget, Encoding, Expectation, Recompressor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Event, Task};
 use crate::spec::{Descriptor, Digest, Manifest, MediaType};
+use crate::sys;
 use crate::transport::{Item, ItemKind, Sink, Source};
 
 /// One copy under way.
@@ -229,21 +230,22 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
             .open(&leaf.descriptor)
             .await?
             .metered(Arc::new(move |bytes| meter.advance(bytes)));
-        let recompressor =
-            Recompressor::new(content.into_reader().await?, how.compression, how.level)?;
+        let expected = match &leaf.kind {
+            ItemKind::Layer(diff_id) => diff_id.clone(),
+            _ => None,
+        };
+        let recompressor = Recompressor::new(
+            content.into_reader().await?,
+            Encoding { compression: how.compression, level: how.level },
+            sys::available_cores(),
+            Expectation { diff_id: expected, budget: Budget::default() },
+        )?;
         let outcome = recompressor.outcome();
         let item = Item { kind: leaf.kind.clone(), descriptor: None };
         let put = self.sink.put(item, Blob::Unnamed(Box::new(recompressor))).await?;
-        let diff_id = outcome.diff_id().ok_or_else(|| {
+        let diff_id = outcome.get().map(|outcome| outcome.diff_id.clone()).ok_or_else(|| {
             Error::new(ErrorKind::Failed, "the destination did not read the layer to its end")
         })?;
-        if let ItemKind::Layer(Some(expected)) = &leaf.kind
-            && *expected != diff_id
-        {
-            return Err(Error::corrupt(format!(
-                "the layer unpacks to {diff_id}, but the image's config says {expected}"
-            )));
-        }
         let became = Became { descriptor: put, diff_id };
         self.session.remembered.record(digest, how, &became);
         task.done();

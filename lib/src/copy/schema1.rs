@@ -15,7 +15,7 @@ use crate::spec::{
     Algorithm, Descriptor, Dialect, DiffId, Digest, Hasher, LayerFacts, Manifest, MediaType,
     Schema1,
 };
-use crate::sys::Dir;
+use crate::sys::{Dir, scratch_file};
 use crate::transport::{Origin, Referrer, Source};
 
 /// An image converted from schema 1.
@@ -53,12 +53,14 @@ impl Converted {
 fn keep(mut reader: impl Read, what: Descriptor, scratch: &Path) -> Result<(FileBlob, LayerFacts)> {
     let doing = || format!("keeping layer {} in {}", what.digest, scratch.display());
     std::fs::create_dir_all(scratch).doing(doing)?;
-    let mut file =
-        Dir::open(scratch).and_then(|dir| dir.create_unnamed_file(0o600)).doing(doing)?;
+    let mut file = Dir::open(scratch).and_then(|dir| scratch_file(&dir)).doing(doing)?;
     std::io::copy(&mut reader, &mut file).doing(doing)?;
     file.flush().doing(doing)?;
     let blob = FileBlob::whole(file, &what);
-    let mut decoder = Decoder::new(blob.reader())?;
+    let mut decoder = Decoder::new(blob.reader()).doing(doing)?;
+    let compression = decoder.format().compression().ok_or_else(|| {
+        Error::unsupported(format!("layer {} is wrapped in {}", what.digest, decoder.format()))
+    })?;
     let mut hasher = Hasher::new(Algorithm::Sha256);
     let mut buffer = vec![0; crate::blob::CHUNK];
     loop {
@@ -67,7 +69,6 @@ fn keep(mut reader: impl Read, what: Descriptor, scratch: &Path) -> Result<(File
             count => hasher.update(&buffer[..count]),
         }
     }
-    let compression = decoder.compression();
     Ok((blob, LayerFacts { size: what.size, compression, diff_id: DiffId(hasher.finish()) }))
 }
 

@@ -1,18 +1,19 @@
 //! The config blob: what an image runs, how it came about, and its layers' diff IDs.
 //!
-//! Owns the typed reading of every field of the OCI image spec (config.md) and of Docker's image
-//! JSON, beside the raw bytes. Promise: the digest is of the raw bytes; a changed config is made by
-//! [`ImageConfig::with`], which touches only the fields that differ, so that unknown fields, their
-//! order and Docker's own ones survive. Does not know manifests.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! Owns the raw bytes of a config beside their typed reading. Promise: the digest is of the raw
+//! bytes; a changed config is made by [`ImageConfig::with`], which touches only the fields that
+//! differ, so that unknown fields, their order and Docker's own ones survive. Does not know
+//! manifests.
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::json::{null_is_default, parse_strict, refuse_case_variants, rewrite, to_go_bytes};
-use super::{Descriptor, Dialect, DiffId, Digest, MediaType, Platform};
+use super::config_fields::{
+    CONTAINER_KEYS, ConfigFields, HEALTH_KEYS, HISTORY_KEYS, ROOTFS_KEYS, TOP_KEYS,
+};
+use super::json::{parse_strict, refuse_case_variants, rewrite, to_go_bytes};
+use super::{Descriptor, Dialect, Digest, MediaType, Platform};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Largest config that is read, in bytes.
@@ -26,265 +27,6 @@ pub struct ImageConfig {
     document: Value,
     fields: ConfigFields,
 }
-
-/// What a config says (config.md "Properties"; Docker's image JSON).
-///
-/// Empty text, lists and maps mean "not given", as in Go. Written in the order of Go's structs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ConfigFields {
-    /// When the image was made, RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub created: Option<String>,
-    /// Who made it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub author: Option<String>,
-    /// Processor architecture in Go's names.
-    #[serde(
-        default,
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "String::is_empty"
-    )]
-    pub architecture: String,
-    /// Variant of the processor.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub variant: Option<String>,
-    /// Operating system in Go's names.
-    #[serde(
-        default,
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "String::is_empty"
-    )]
-    pub os: String,
-    /// Needed version of the operating system (Windows).
-    #[serde(rename = "os.version", skip_serializing_if = "Option::is_none")]
-    pub os_version: Option<String>,
-    /// Needed features of the operating system.
-    #[serde(
-        rename = "os.features",
-        default,
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
-    pub os_features: Vec<String>,
-    /// How containers of this image run.
-    #[serde(
-        default,
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "ContainerConfig::is_default"
-    )]
-    pub config: ContainerConfig,
-    /// The layers.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub rootfs: RootFs,
-    /// How the image came about, oldest step first.
-    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
-    pub history: Vec<History>,
-    /// Docker: the version that made it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub docker_version: Option<String>,
-    /// Docker: the container that was committed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub container: Option<String>,
-    /// Docker: how that container ran.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub container_config: Option<Value>,
-}
-
-/// How containers run (config.md "config"; Docker's container config).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct ContainerConfig {
-    /// Host name (Docker; of the build container in old images).
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
-    pub hostname: String,
-    /// Domain name (Docker).
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
-    pub domainname: String,
-    /// `user`, `uid`, `user:group`, `uid:gid`, …
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
-    pub user: String,
-    /// Docker: attached when it was committed.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "is_false")]
-    pub attach_stdin: bool,
-    /// Docker: attached when it was committed.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "is_false")]
-    pub attach_stdout: bool,
-    /// Docker: attached when it was committed.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "is_false")]
-    pub attach_stderr: bool,
-    /// `80/tcp`, `53/udp`, `8080`.
-    #[serde(with = "set", skip_serializing_if = "BTreeSet::is_empty")]
-    pub exposed_ports: BTreeSet<String>,
-    /// Docker: had a terminal when it was committed.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "is_false")]
-    pub tty: bool,
-    /// Docker: had standard input when it was committed.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "is_false")]
-    pub open_stdin: bool,
-    /// Docker: standard input closed after the first client.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "is_false")]
-    pub stdin_once: bool,
-    /// `NAME=value`.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
-    pub env: Vec<String>,
-    /// Program when there is no entrypoint, else its default arguments.
-    #[serde(deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
-    pub cmd: Vec<String>,
-    /// How to find out whether a container is well (Docker).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub healthcheck: Option<Healthcheck>,
-    /// Windows: `Cmd` is one line, already escaped.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "is_false")]
-    pub args_escaped: bool,
-    /// Docker: the image it was committed from.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
-    pub image: String,
-    /// Directories that hold data.
-    #[serde(with = "set", skip_serializing_if = "BTreeSet::is_empty")]
-    pub volumes: BTreeSet<String>,
-    /// Directory to start in.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
-    pub working_dir: String,
-    /// Program and leading arguments.
-    #[serde(deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
-    pub entrypoint: Vec<String>,
-    /// Docker: no network.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "is_false")]
-    pub network_disabled: bool,
-    /// Docker: network address of the build container.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
-    pub mac_address: String,
-    /// Instructions for images built on this one (Docker).
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
-    pub on_build: Vec<String>,
-    /// Free-form notes.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-    /// `SIGTERM`, `15`, `SIGRTMIN+3`.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
-    pub stop_signal: String,
-    /// Seconds between the stop signal and the kill (Docker).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stop_timeout: Option<i64>,
-    /// What shell forms run in (Docker).
-    #[serde(deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
-    pub shell: Vec<String>,
-}
-
-impl ContainerConfig {
-    fn is_default(&self) -> bool {
-        *self == ContainerConfig::default()
-    }
-}
-
-/// A health check; times in nanoseconds, 0 means the default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct Healthcheck {
-    /// `["NONE"]`, `["CMD", …]`, `["CMD-SHELL", "…"]`; empty inherits.
-    #[serde(deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
-    pub test: Vec<String>,
-    /// Between two checks.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "is_zero")]
-    pub interval: i64,
-    /// Until one check counts as failed.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "is_zero")]
-    pub timeout: i64,
-    /// After the start, in which failures do not count.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "is_zero")]
-    pub start_period: i64,
-    /// Between two checks during that period.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "is_zero")]
-    pub start_interval: i64,
-    /// Failures in a row that make it unhealthy.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "is_zero")]
-    pub retries: i64,
-}
-
-/// The stack of layers (config.md "rootfs").
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RootFs {
-    /// `layers`.
-    #[serde(rename = "type", deserialize_with = "null_is_default")]
-    pub kind: String,
-    /// One per layer, lowest first.
-    #[serde(deserialize_with = "null_is_default")]
-    pub diff_ids: Vec<DiffId>,
-}
-
-impl Default for RootFs {
-    fn default() -> RootFs {
-        RootFs { kind: "layers".to_owned(), diff_ids: Vec::new() }
-    }
-}
-
-/// One step of the image's making (config.md "history").
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct History {
-    /// When, RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub created: Option<String>,
-    /// The command.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub created_by: Option<String>,
-    /// Who.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub author: Option<String>,
-    /// A note of whoever made it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub comment: Option<String>,
-    /// Whether the step made no layer.
-    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "is_false")]
-    pub empty_layer: bool,
-}
-
-const TOP_KEYS: &[&str] = &[
-    "created",
-    "author",
-    "architecture",
-    "variant",
-    "os",
-    "os.version",
-    "os.features",
-    "config",
-    "rootfs",
-    "history",
-    "docker_version",
-    "container",
-    "container_config",
-];
-const CONTAINER_KEYS: &[&str] = &[
-    "Hostname",
-    "Domainname",
-    "User",
-    "AttachStdin",
-    "AttachStdout",
-    "AttachStderr",
-    "ExposedPorts",
-    "Tty",
-    "OpenStdin",
-    "StdinOnce",
-    "Env",
-    "Cmd",
-    "Healthcheck",
-    "ArgsEscaped",
-    "Image",
-    "Volumes",
-    "WorkingDir",
-    "Entrypoint",
-    "NetworkDisabled",
-    "MacAddress",
-    "OnBuild",
-    "Labels",
-    "StopSignal",
-    "StopTimeout",
-    "Shell",
-];
-const HEALTH_KEYS: &[&str] =
-    &["Test", "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"];
-const ROOTFS_KEYS: &[&str] = &["type", "diff_ids"];
-const HISTORY_KEYS: &[&str] = &["created", "created_by", "author", "comment", "empty_layer"];
 
 impl ImageConfig {
     /// Reads `raw`.
@@ -337,8 +79,11 @@ impl ImageConfig {
     fn write(
         mut document: Value,
         old: Option<&ConfigFields>,
-        fields: ConfigFields,
+        mut fields: ConfigFields,
     ) -> Result<ImageConfig> {
+        if fields.rootfs.kind.is_empty() {
+            fields.rootfs.kind = "layers".to_owned();
+        }
         rewrite(&mut document, old, &fields)?;
         ImageConfig::parse(to_go_bytes(&document)?.into())
     }
@@ -422,52 +167,144 @@ fn refuse_ambiguity(document: &Value) -> Result<()> {
     steps.into_iter().flatten().try_for_each(|step| refuse_case_variants(step, HISTORY_KEYS, WHAT))
 }
 
-fn is_false(value: &bool) -> bool {
-    !value
-}
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::spec::{DiffId, History};
 
-fn is_zero(value: &i64) -> bool {
-    *value == 0
-}
-
-/// A list of words; Docker also takes a single text (images of its first years have them).
-fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Words {
-        One(String),
-        Many(Vec<String>),
+    fn parse(text: &str) -> Result<ImageConfig> {
+        ImageConfig::parse(Bytes::copy_from_slice(text.as_bytes()))
     }
-    Ok(match Option::<Words>::deserialize(deserializer)? {
-        None => Vec::new(),
-        Some(Words::One(word)) => vec![word],
-        Some(Words::Many(words)) => words,
-    })
-}
 
-/// Sets, which Go writes as maps to empty objects.
-mod set {
-    use std::collections::{BTreeMap, BTreeSet};
+    const FULL: &str = r#"{"architecture":"arm","config":{"Hostname":"h","Domainname":"","User":"0:0","AttachStdin":false,"ExposedPorts":{"80/tcp":{},"53/udp":null},"Tty":true,"Env":["A=1"],"Cmd":null,"Healthcheck":{"Test":["CMD-SHELL","x"],"Interval":30000000000,"Retries":3,"New":1},"ArgsEscaped":true,"Image":"sha256:00","Volumes":{"/v":{}},"WorkingDir":"/w","Entrypoint":"/e","NetworkDisabled":true,"MacAddress":"02:42","OnBuild":["RUN x"],"Labels":{"b":"2","a":"1"},"StopSignal":"SIGINT","StopTimeout":7,"Shell":["/bin/bash","-c"],"CpuShares":5},"container":"c0ffee","container_config":{"Cmd":["a"]},"created":"2024-01-02T03:04:05Z","docker_version":"20.10","history":[{"created_by":"one","vendor":1},{"created_by":"two","empty_layer":true}],"id":"legacy","os":"windows","os.version":"10.0.1","os.features":["win32k"],"rootfs":{"type":"layers","diff_ids":["sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"],"base":"b"},"variant":"v7"}"#;
 
-    use serde::de::IgnoredAny;
-    use serde::ser::SerializeMap;
-    use serde::{Deserialize, Deserializer, Serializer};
+    #[test]
+    fn every_field_is_read() {
+        let config = parse(FULL).unwrap();
+        let fields = config.fields();
+        let container = &fields.config;
+        assert_eq!(config.platform().to_string(), "windows/arm/v7:10.0.1");
+        assert_eq!(fields.os_features, ["win32k"]);
+        assert_eq!(fields.created.as_deref(), Some("2024-01-02T03:04:05Z"));
+        assert_eq!(fields.docker_version.as_deref(), Some("20.10"));
+        assert_eq!(fields.container.as_deref(), Some("c0ffee"));
+        assert_eq!(fields.container_config.as_ref().unwrap()["Cmd"][0], "a");
+        assert_eq!(fields.rootfs.diff_ids.len(), 1);
+        assert_eq!(fields.history[0].created_by.as_deref(), Some("one"));
+        assert!(fields.history[1].empty_layer && !fields.history[0].empty_layer);
+        let ports: Vec<&str> = container.exposed_ports.iter().map(String::as_str).collect();
+        assert_eq!(ports, ["53/udp", "80/tcp"]);
+        assert!(container.volumes.contains("/v"));
+        // Docker also takes a single word where a list belongs.
+        assert_eq!((&container.cmd[..], &container.entrypoint[..]), (&[][..], &["/e".into()][..]));
+        let health = container.healthcheck.as_ref().unwrap();
+        assert_eq!((health.interval, health.retries, health.start_period), (30_000_000_000, 3, 0));
+        assert_eq!(health.test, ["CMD-SHELL", "x"]);
+        assert!(container.args_escaped && container.network_disabled && container.tty);
+        assert_eq!((container.stop_timeout, container.stop_signal.as_str()), (Some(7), "SIGINT"));
+        assert_eq!((container.on_build.len(), container.shell.len()), (1, 2));
+        assert_eq!((container.mac_address.as_str(), container.user.as_str()), ("02:42", "0:0"));
+        assert_eq!(config.document()["config"]["CpuShares"], 5);
+        assert_eq!(config.raw(), FULL.as_bytes());
+        assert_eq!(*config.digest(), Digest::sha256(FULL.as_bytes()));
+    }
 
-    pub(super) fn serialize<S: Serializer>(
-        set: &BTreeSet<String>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(set.len()))?;
-        for key in set {
-            map.serialize_entry(key, &serde_json::Map::new())?;
+    #[test]
+    fn a_change_leaves_all_else_as_it_was() {
+        let config = parse(FULL).unwrap();
+        let same = config.with(config.fields().clone()).unwrap();
+        assert_eq!(same.raw(), config.raw());
+        let mut fields = config.fields().clone();
+        fields.config.env.push("B=<2>".into());
+        fields.config.labels.remove("b");
+        fields.config.exposed_ports.insert("1/tcp".into());
+        fields.config.cmd = vec!["run".into()];
+        fields.created = None;
+        fields.rootfs.diff_ids.push(DiffId(Digest::sha256(b"x")));
+        fields.history.push(History { created_by: Some("three".into()), ..History::default() });
+        let changed = config.with(fields).unwrap();
+        let expected = FULL
+            .replace(r#""A=1"]"#, r#""A=1","B=\u003c2\u003e"]"#)
+            .replace(r#""b":"2","#, "")
+            .replace(r#""53/udp":null"#, r#""53/udp":null,"1/tcp":{}"#)
+            .replace(r#""Cmd":null"#, r#""Cmd":["run"]"#)
+            .replace(r#""created":"2024-01-02T03:04:05Z","#, "")
+            .replace(r#"0015ad"]"#, &format!(r#"0015ad","{}"]"#, Digest::sha256(b"x")))
+            .replace(r#""empty_layer":true}]"#, r#""empty_layer":true},{"created_by":"three"}]"#);
+        assert_eq!(std::str::from_utf8(changed.raw()).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_new_config_is_written_in_go_s_order() {
+        let mut fields = ConfigFields {
+            architecture: "amd64".into(),
+            os: "linux".into(),
+            created: Some("2024-01-02T03:04:05Z".into()),
+            ..ConfigFields::default()
+        };
+        fields.config.volumes.insert("/data".into());
+        fields.config.labels.insert("z".into(), "1".into());
+        fields.config.labels.insert("a".into(), "2".into());
+        let config = ImageConfig::new(fields.clone()).unwrap();
+        assert_eq!(
+            std::str::from_utf8(config.raw()).unwrap(),
+            r#"{"created":"2024-01-02T03:04:05Z","architecture":"amd64","os":"linux","config":{"Volumes":{"/data":{}},"Labels":{"a":"2","z":"1"}},"rootfs":{"type":"layers","diff_ids":[]}}"#
+        );
+        fields.rootfs.kind = "layers".into();
+        assert_eq!(*config.fields(), fields);
+    }
+
+    #[test]
+    fn what_real_images_leave_out_is_tolerated() {
+        for text in [
+            "{}",
+            r#"{"rootfs":{"type":"layers","diff_ids":null},"config":null,"history":null}"#,
+            r#"{"rootfs":{"diff_ids":[]},"os":null,"config":{"Env":null,"Labels":null,"Tty":null}}"#,
+            r#"{"rootfs":null,"history":[{"empty_layer":null,"created":null}]}"#,
+        ] {
+            let config = parse(text).unwrap();
+            assert!(config.fields().rootfs.diff_ids.is_empty(), "{text}");
+            // An edit gives a whole rootfs.
+            let mut fields = config.fields().clone();
+            fields.rootfs.diff_ids.push(DiffId(Digest::sha256(b"x")));
+            let edited = config.with(fields).unwrap();
+            assert_eq!(edited.document()["rootfs"]["type"], "layers", "{text}");
         }
-        map.end()
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<BTreeSet<String>, D::Error> {
-        let map = Option::<BTreeMap<String, IgnoredAny>>::deserialize(deserializer)?;
-        Ok(map.unwrap_or_default().into_keys().collect())
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        for (text, word) in [
+            (r#"{"os":"a","os":"b"}"#, "is there twice"),
+            (r#"{"Os":"a"}"#, "\"Os\""),
+            (r#"{"config":{"user":"root"}}"#, "\"user\""),
+            (r#"{"config":{"Healthcheck":{"test":[]}}}"#, "\"test\""),
+            (r#"{"rootfs":{"Diff_IDs":[]}}"#, "\"Diff_IDs\""),
+            (r#"{"history":[{"Empty_Layer":true}]}"#, "\"Empty_Layer\""),
+            (r#"{"os":"a"}{}"#, "not valid JSON"),
+            (r#"["os"]"#, "no JSON object"),
+            (r#"{"rootfs":{"diff_ids":["sha256:zz"]}}"#, "breaks its format"),
+            (r#"{"config":{"Env":"A=1"}}"#, "breaks its format"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(error.chain().contains(word), "{text}: {error:?}");
+        }
+        let huge = format!("\"{}\"", "x".repeat(8 << 20));
+        let error = parse(&huge).unwrap_err().to_string();
+        assert_eq!(error, "image config of 8388610 bytes is larger than the limit of 8388608");
+    }
+
+    #[test]
+    fn other_bytes_are_no_match() {
+        let descriptor = parse("{}").unwrap().descriptor(Dialect::Docker);
+        let verified = |text: &str| ImageConfig::verified(text.to_owned().into(), &descriptor);
+        assert!(verified("{}").is_ok());
+        for (text, message) in [("[]", "has other bytes"), ("{ }", "expected 2 bytes, found 3")] {
+            let error = verified(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            assert!(error.chain().contains(message), "{error:?}");
+        }
     }
 }

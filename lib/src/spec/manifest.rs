@@ -31,6 +31,7 @@ pub struct Manifest {
 
 /// What a manifest says.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // Few exist at a time, and most are images.
 pub enum Body {
     /// One image or artifact.
     Image(ImageManifest),
@@ -113,7 +114,12 @@ const KNOWN_KEYS: &[&str] = &[
     "fsLayers",
     "history",
     "signatures",
+    "architecture",
 ];
+const DESCRIPTOR_KEYS: &[&str] =
+    &["mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType"];
+const PLATFORM_KEYS: &[&str] =
+    &["architecture", "os", "os.version", "os.features", "variant", "features"];
 
 impl Manifest {
     /// Reads `raw`. `declared` is what its descriptor or `Content-Type` called it; where it names a
@@ -139,7 +145,7 @@ impl Manifest {
             )));
         }
         let value = parse_strict(&raw, "manifest")?;
-        refuse_case_variants(&value, KNOWN_KEYS, "manifest")?;
+        refuse_ambiguous_keys(&value)?;
         let media_type = agree(&value, declared)?;
         let (digest, body) = match &media_type {
             MediaType::Schema1(_) => {
@@ -235,6 +241,21 @@ impl Manifest {
             Body::Schema1(_) => Vec::new(),
         }
     }
+}
+
+/// Go matches keys without regard to case, here and in every descriptor.
+fn refuse_ambiguous_keys(manifest: &Value) -> Result<()> {
+    const WHAT: &str = "manifest";
+    refuse_case_variants(manifest, KNOWN_KEYS, WHAT)?;
+    let single = ["config", "subject"].into_iter().filter_map(|key| manifest.get(key));
+    let lists = ["layers", "manifests"].into_iter().filter_map(|key| manifest.get(key)?.as_array());
+    for descriptor in single.chain(lists.flatten()) {
+        refuse_case_variants(descriptor, DESCRIPTOR_KEYS, WHAT)?;
+        if let Some(platform) = descriptor.get("platform") {
+            refuse_case_variants(platform, PLATFORM_KEYS, WHAT)?;
+        }
+    }
+    Ok(())
 }
 
 fn mismatch(expected: &Digest, found: &Digest) -> Error {
@@ -377,3 +398,7 @@ fn check_data(descriptor: &Descriptor) -> Result<()> {
 pub fn claimed_compression(descriptor: &Descriptor) -> Option<Compression> {
     descriptor.media_type.as_layer().map(|layer| layer.compression)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

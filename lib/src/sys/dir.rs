@@ -118,6 +118,18 @@ impl Dir {
         open_regular(self, checked(name)?, PLAIN)
     }
 
+    /// Opens the regular file that [`lookup`](Dir::lookup) has told `meta` of, for reading; fails
+    /// when `name` stands for something else by now.
+    pub fn open_known_file(&self, name: &[u8], meta: &Meta) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+        let file = File::from(resolve(self, checked(name)?, flags | OFlags::CLOEXEC, PLAIN)?);
+        let now = Meta::of(&file)?;
+        if (now.dev, now.ino, now.kind) != (meta.dev, meta.ino, FileKind::File) {
+            return Err(io::Error::other("replaced while it was read"));
+        }
+        Ok(file)
+    }
+
     /// Makes a symbolic link that reads `target`.
     pub fn make_symlink(&self, target: &[u8], name: &[u8]) -> io::Result<()> {
         Ok(rustix::fs::symlinkat(target, self, checked(name)?)?)

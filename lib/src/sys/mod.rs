@@ -26,7 +26,7 @@ pub use file::{NewFile, scratch_file, share_blocks, start_write_back};
 pub use lock::{Lock, LockMode};
 pub use machine::{is_writable, runs_x32};
 pub use meta::{
-    Device, FileKind, Meta, Time, file_creation_mask, set_mode, set_owner, set_time,
+    Device, FileKind, Meta, Time, effective_ids, file_creation_mask, set_mode, set_owner, set_time,
     sync_filesystem,
 };
 pub use process::{available_cores, effective_uid};

@@ -8,15 +8,18 @@ mod archive;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod cases;
-mod fill;
+mod docker_archive;
 pub mod layout;
 mod layout_archive;
 mod location;
-mod staging;
+mod store;
 
+pub use crate::store::StoreName;
+pub use docker_archive::{DockerArchiveSink, DockerArchiveSource};
 pub use layout::{LayoutSink, LayoutSource};
 pub use layout_archive::LayoutArchiveSink;
-pub use location::{Bare, Entry, InPath, Location, StoreName};
+pub use location::{Bare, Entry, InPath, Location};
+pub use store::{StoreSink, StoreSource};
 
 use crate::blob::Blob;
 use crate::error::Result;

@@ -18,18 +18,21 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<u8> {
         Some(text) => places.locate(text, Bare::RegistryIfNamed)?,
         None => in_store(&from)?,
     };
-    let source = places.source(&from, &context.side(args.source_side.side(), &args.both)?)?;
+    let source_side = context.side(args.source_side.side(), &args.both)?;
+    let doing = |error: Error| error.while_doing(format!("copying {from} to {to}"));
+    let source = places.source(&from, &source_side).await.map_err(doing)?;
     let sink = Arc::new(places.sink(&to, &context.side(args.destination_side.side(), &args.both)?)?);
     let options = Arc::new(CopyOptions {
         additional_tags: args.additional_tag,
         no_clobber: args.no_clobber,
         ..copy_options(&context.global, &args.select, &args.change)
     });
-    let doing = |error: Error| error.while_doing(format!("copying {from} to {to}"));
     if args.dry_run {
         let plan = copy::dry_run(&source, sink.as_ref(), &options).await.map_err(doing)?;
-        let text = || render::plan(&plan);
-        if context.global.json { render::print_json(&plan)? } else { render::print(&text())? }
+        match context.global.json {
+            true => render::print_json(&plan)?,
+            false => render::print(&render::plan(&plan))?,
+        }
         return Ok(0);
     }
     let session = context.session(&args.work);
@@ -49,7 +52,6 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<u8> {
         render::print(&format!("{}\n", report.digest))?;
         context.say(&render::summary(&report));
     }
-    context.tell_timings(&places, report.seconds);
     Ok(0)
 }
 

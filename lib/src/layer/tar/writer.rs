@@ -25,11 +25,6 @@ impl<W: Write> TarWriter<W> {
         TarWriter { out, owed: 0, padding: 0, written: 0 }
     }
 
-    /// Bytes of archive written so far.
-    pub fn written(&self) -> u64 {
-        self.written
-    }
-
     /// Writes the headers of `entry`; `entry.size` bytes of content must follow.
     pub fn begin(&mut self, entry: &Entry) -> Result<()> {
         self.end_entry()?;
@@ -75,11 +70,11 @@ impl<W: Write> TarWriter<W> {
         Ok(())
     }
 
-    /// Writes the end mark and gives the output back, not flushed.
-    pub fn finish(mut self) -> Result<W> {
+    /// Writes the end mark and gives back the output, not flushed, and the length of the archive.
+    pub fn finish(mut self) -> Result<(W, u64)> {
         self.end_entry()?;
         self.put(&[0; 2 * BLOCK])?;
-        Ok(self.out)
+        Ok((self.out, self.written))
     }
 
     fn end_entry(&mut self) -> Result<()> {
@@ -258,7 +253,7 @@ mod tests {
         let mut writer = TarWriter::new(Vec::new());
         writer.begin(entry).unwrap();
         writer.content(&vec![7; entry.size as usize]).unwrap();
-        writer.finish().unwrap()
+        writer.finish().unwrap().0
     }
 
     #[test]
@@ -321,7 +316,7 @@ mod tests {
                 writer.begin(entry).unwrap();
                 writer.content(&vec![7; entry.size as usize]).unwrap();
             }
-            let bytes = writer.finish().unwrap();
+            let bytes = writer.finish().unwrap().0;
             let mut reader = TarReader::new(&bytes[..]);
             for entry in &entries {
                 let read = reader.next_entry().unwrap().unwrap();

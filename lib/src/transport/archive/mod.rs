@@ -303,7 +303,7 @@ pub(super) mod tests {
             writer.begin(&entry).unwrap();
             writer.content(content).unwrap();
         }
-        writer.finish().unwrap()
+        writer.finish().unwrap().0
     }
 
     fn open(bytes: &[u8]) -> Result<Archive> {

@@ -18,8 +18,8 @@ use crate::blob::{Blob, FileBlob, blocking};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::layer::tar::{Entry, EntryKind, TarWriter};
 use crate::spec::{Algorithm, Descriptor, Digest, Hasher, MediaType};
+use crate::store::fill;
 use crate::sys::{self, Dir, NewFile, Time};
-use crate::transport::fill::fill;
 use crate::transport::layout::blob_path;
 
 /// Where an archive goes.

@@ -9,8 +9,8 @@ use super::sink::{load_index, store_index};
 use super::{Layout, LayoutIndex, MARKER, blob_directory, read_file};
 use crate::error::{Error, IoContext, Result};
 use crate::spec::{Descriptor, Digest, MAX_MANIFEST, MediaType};
+use crate::store::{lock_place, sweep};
 use crate::sys::{Dir, Root};
-use crate::transport::staging::{lock_place, sweep};
 
 /// What a collection removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

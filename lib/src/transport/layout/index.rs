@@ -200,7 +200,8 @@ impl LayoutIndex {
         gone
     }
 
-    fn push(&mut self, entry: Descriptor) -> Result<()> {
+    /// Adds an entry, whatever else is there.
+    pub(in crate::transport) fn push(&mut self, entry: Descriptor) -> Result<()> {
         let value = serde_json::to_value(&entry)
             .map_err(|error| Error::caused(ErrorKind::Failed, "writing index.json", error))?;
         if let Some(list) = self.list() {

@@ -27,12 +27,12 @@ pub use sink::LayoutSink;
 pub(super) use sink::checked_name;
 
 use super::archive::Archive;
-use super::staging::Marker;
 use super::{Entry, InPath, Origin, Referrer, Source};
 use crate::blob::{Blob, FileBlob, blocking};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::spec::json::parse_strict;
 use crate::spec::{Descriptor, Digest, MAX_MANIFEST, Manifest, Platform};
+use crate::store::Marker;
 use crate::sys::{Dir, Root};
 
 /// The file that makes a directory a layout.

@@ -12,55 +12,70 @@ use crate::error::{Error, IoContext, Result};
 use crate::spec::{
     Algorithm, Descriptor, Digest, MAX_INDEX_DEPTH, MAX_MANIFEST, Manifest, MediaType,
 };
+use crate::store::{Partials, Staging, lock_place};
 use crate::sys::{self, Dir, Root};
-use crate::transport::staging::{Staging, lock_place};
 use crate::transport::{Abilities, Entry, InPath, Item, ItemKind, Origin, Presence, Sink, Usual};
 
 /// A layout directory, for writing one image, or several under several names.
 ///
 /// Content and names appear together, in [`Sink::finish`].
 pub struct LayoutSink {
-    path: PathBuf,
+    shared: Arc<Shared>,
     name: Option<String>,
+}
+
+/// What the sinks of one layout have in common.
+struct Shared {
+    path: PathBuf,
+    partials: Option<Partials>,
     /// Made when there is something to write.
     staging: OnceCell<Arc<Staging>>,
     edits: Mutex<Vec<Edit>>,
 }
 
 impl LayoutSink {
-    /// A sink for the directory at `place`, which is made when the first content arrives.
+    /// A sink for the directory at `place`, which is made when the first content arrives. Large
+    /// downloads that are cut go on among `partials` next time.
     ///
     /// # Errors
     /// `Usage` for `@N`: what is written has a name or none.
-    pub fn new(place: &InPath) -> Result<LayoutSink> {
-        let name = match &place.entry {
-            Entry::Only => None,
-            Entry::Named(name) => Some(checked_name(name)?.to_owned()),
-            Entry::Nth(_) => {
-                return Err(Error::usage(format!("oci:{place} can be read but not written to")));
-            }
-        };
-        Ok(LayoutSink {
+    pub fn new(place: &InPath, partials: Option<Partials>) -> Result<LayoutSink> {
+        let shared = Shared {
             path: place.path.clone(),
-            name,
+            partials,
             staging: OnceCell::new(),
             edits: Mutex::default(),
-        })
+        };
+        Ok(LayoutSink { shared: Arc::new(shared), name: name_in(place)? })
+    }
+
+    /// A sink for another name of the same layout: what both put is there once, and whichever is
+    /// finished first makes it visible.
+    pub fn renamed(&self, place: &InPath) -> Result<LayoutSink> {
+        Ok(LayoutSink { shared: self.shared.clone(), name: name_in(place)? })
     }
 
     async fn staging(&self) -> Result<Arc<Staging>> {
-        let path = self.path.clone();
-        let begin = || blocking(move || Staging::begin(&path, &MARKER).map(Arc::new));
-        self.staging.get_or_try_init(begin).await.cloned()
+        let (path, partials) = (self.shared.path.clone(), self.shared.partials.clone());
+        let begin = || {
+            blocking(move || {
+                let staging = Staging::begin(&path, &MARKER)?;
+                Ok(Arc::new(match partials {
+                    Some(partials) => staging.with_partials(partials),
+                    None => staging,
+                }))
+            })
+        };
+        self.shared.staging.get_or_try_init(begin).await.cloned()
     }
 
     fn edit(&self, edit: Edit) {
-        self.edits.lock().unwrap_or_else(PoisonError::into_inner).push(edit);
+        self.shared.edits.lock().unwrap_or_else(PoisonError::into_inner).push(edit);
     }
 
     /// Whether the directory has a blob of this digest, whole or not.
     async fn holds(&self, what: &Descriptor) -> Result<bool> {
-        let (path, digest) = (self.path.clone(), what.digest.clone());
+        let (path, digest) = (self.shared.path.clone(), what.digest.clone());
         blocking(move || {
             let Some(dir) = open_if_there(&path)? else { return Ok(false) };
             let Some(blobs) = open_blobs(&dir, &digest)? else { return Ok(false) };
@@ -84,6 +99,14 @@ impl LayoutSink {
     }
 }
 
+fn name_in(place: &InPath) -> Result<Option<String>> {
+    match &place.entry {
+        Entry::Only => Ok(None),
+        Entry::Named(name) => Ok(Some(checked_name(name)?.to_owned())),
+        Entry::Nth(_) => Err(Error::usage(format!("oci:{place} can be read but not written to"))),
+    }
+}
+
 /// Names are free text in practice; what would break the index or a terminal is refused.
 pub(in crate::transport) fn checked_name(name: &str) -> Result<&str> {
     if name.is_empty() || name.len() > 512 || name.chars().any(char::is_control) {
@@ -94,7 +117,7 @@ pub(in crate::transport) fn checked_name(name: &str) -> Result<&str> {
 
 impl Sink for LayoutSink {
     async fn current(&self) -> Result<Option<Descriptor>> {
-        let (path, name) = (self.path.clone(), self.name.clone());
+        let (path, name) = (self.shared.path.clone(), self.name.clone());
         blocking(move || {
             let Some(dir) = open_if_there(&path)? else { return Ok(None) };
             let index = load_index(&dir, &path)?;
@@ -104,7 +127,8 @@ impl Sink for LayoutSink {
     }
 
     async fn presence(&self, what: &Descriptor) -> Result<Presence> {
-        let collected = self.staging.get().is_some_and(|s| s.size_of(&what.digest).is_some());
+        let collected =
+            self.shared.staging.get().is_some_and(|s| s.size_of(&what.digest).is_some());
         if !collected && !self.holds(what).await? {
             // Nothing is made just because somebody asked.
             return Ok(Presence::Missing);
@@ -144,19 +168,19 @@ impl Sink for LayoutSink {
     }
 
     async fn finish(&self) -> Result<()> {
-        let Some(staging) = self.staging.get().cloned() else { return Ok(()) };
-        let edits = self.edits.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(staging) = self.shared.staging.get().cloned() else { return Ok(()) };
+        // Before the flush: whatever these names stand for has been put.
+        let edits =
+            std::mem::take(&mut *self.shared.edits.lock().unwrap_or_else(PoisonError::into_inner));
         blocking(move || {
-            staging.flush()?;
+            let batch = staging.flush()?;
             let _lock = lock_place(staging.path(), &MARKER)?;
-            promote(&staging)?;
+            promote(&staging, &batch)?;
             write_index(&staging, &edits)?;
-            staging.clear();
+            staging.forget(&batch);
             Ok(())
         })
-        .await?;
-        self.edits.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        Ok(())
+        .await
     }
 
     fn abilities(&self) -> Abilities {
@@ -245,15 +269,14 @@ fn read_here(staging: &Staging, what: &Descriptor) -> Result<Manifest> {
 }
 
 /// Moves all that was collected to its final names and makes those durable.
-fn promote(staging: &Staging) -> Result<()> {
+fn promote(staging: &Staging, batch: &[Digest]) -> Result<()> {
     let root = Root::new(staging.place().try_clone().doing(|| "opening the layout")?);
     let flushing = || format!("flushing {}", staging.path().display());
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-        let mut digests = staging.digests();
-        digests.retain(|digest| digest.algorithm() == algorithm);
-        let Some(first) = digests.first() else { continue };
+        let mut digests = batch.iter().filter(|d| d.algorithm() == algorithm).peekable();
+        let Some(first) = digests.peek() else { continue };
         let blobs = root.make_dirs(blob_directory(first).as_bytes(), 0o755)?;
-        for digest in &digests {
+        for digest in digests {
             staging.promote(digest, &blobs, digest.hex())?;
         }
         blobs.sync().doing(flushing)?;

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::fill::fill;
-use crate::blob::{Blob, blocking};
+use super::partial::{Partial, Partials, WORTH_KEEPING};
+use crate::blob::{Blob, RemoteBlob, blocking};
 use crate::error::{Error, IoContext, Result};
 use crate::spec::{Algorithm, Descriptor, Digest};
 use crate::sys::{self, Dir, Lock, LockMode};
@@ -24,22 +25,24 @@ const OWNER: &str = "lock";
 const FEW: usize = 4;
 
 /// A file that marks what kind of place a directory is; writers hold its lock to publish.
-pub(super) struct Marker {
-    pub(super) name: &'static str,
-    pub(super) content: &'static str,
+pub(crate) struct Marker {
+    pub(crate) name: &'static str,
+    pub(crate) content: &'static str,
 }
 
 /// Content that waits to become visible in one place.
-pub(super) struct Staging {
+pub(crate) struct Staging {
     path: PathBuf,
     place: Dir,
     name: String,
     temporary: Dir,
     files: Mutex<HashMap<Digest, Staged>>,
     count: AtomicU64,
+    partials: Option<Partials>,
     _owner: Lock,
 }
 
+#[derive(Clone)]
 struct Staged {
     name: String,
     size: u64,
@@ -48,7 +51,7 @@ struct Staged {
 }
 
 /// Waits for the right to change what is visible in the place at `path`.
-pub(super) fn lock_place(path: &Path, marker: &Marker) -> Result<Lock> {
+pub(crate) fn lock_place(path: &Path, marker: &Marker) -> Result<Lock> {
     let place = Dir::open(path).doing(|| format!("opening directory {}", path.display()))?;
     let writing = || format!("writing {}", path.join(marker.name).display());
     match place.create_file(marker.name.as_bytes(), 0o644) {
@@ -66,7 +69,7 @@ pub(super) fn lock_place(path: &Path, marker: &Marker) -> Result<Lock> {
 }
 
 /// Removes what writers that are gone have left in the place, whose lock the caller holds.
-pub(super) fn sweep(path: &Path) -> Result<()> {
+pub(crate) fn sweep(path: &Path) -> Result<()> {
     let sweeping = || format!("removing left-over files from {}", path.display());
     let place = Dir::open(path).doing(sweeping)?;
     for entry in place.entries().doing(sweeping)? {
@@ -85,7 +88,7 @@ pub(super) fn sweep(path: &Path) -> Result<()> {
 
 impl Staging {
     /// Starts collecting in the directory at `path`, which is made if it is missing.
-    pub(super) fn begin(path: &Path, marker: &Marker) -> Result<Staging> {
+    pub(crate) fn begin(path: &Path, marker: &Marker) -> Result<Staging> {
         let making = || format!("making directory {}", path.display());
         std::fs::create_dir_all(path).doing(making)?;
         let _lock = lock_place(path, marker)?;
@@ -100,17 +103,24 @@ impl Staging {
             temporary,
             files: Mutex::default(),
             count: AtomicU64::new(0),
+            partials: None,
             _owner: owner,
         })
     }
 
+    /// Keeps large downloads among `partials` until they are whole, so that a cut one goes on.
+    pub(crate) fn with_partials(mut self, partials: Partials) -> Staging {
+        self.partials = Some(partials);
+        self
+    }
+
     /// The place itself.
-    pub(super) fn place(&self) -> &Dir {
+    pub(crate) fn place(&self) -> &Dir {
         &self.place
     }
 
     /// Where the place is.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -119,17 +129,12 @@ impl Staging {
     }
 
     /// The size of `digest` if it is collected already.
-    pub(super) fn size_of(&self, digest: &Digest) -> Option<u64> {
+    pub(crate) fn size_of(&self, digest: &Digest) -> Option<u64> {
         self.files().get(digest).map(|staged| staged.size)
     }
 
-    /// All that was collected.
-    pub(super) fn digests(&self) -> Vec<Digest> {
-        self.files().keys().cloned().collect()
-    }
-
     /// Opens something collected, to read.
-    pub(super) fn open(&self, digest: &Digest) -> Result<Option<File>> {
+    pub(crate) fn open(&self, digest: &Digest) -> Result<Option<File>> {
         let Some(name) = self.files().get(digest).map(|staged| staged.name.clone()) else {
             return Ok(None);
         };
@@ -138,7 +143,7 @@ impl Staging {
 
     /// Keeps `name` of the place's directory `dir` from vanishing before this writer publishes.
     /// `false` when there is nothing of that name and size.
-    pub(super) fn hold(&self, what: &Descriptor, dir: &Dir, name: &str) -> Result<bool> {
+    pub(crate) fn hold(&self, what: &Descriptor, dir: &Dir, name: &str) -> Result<bool> {
         let looking = || format!("looking for {}", what.digest);
         let found = dir.lookup(name.as_bytes()).doing(looking)?;
         if !found.is_some_and(|meta| meta.kind == sys::FileKind::File && meta.size == what.size) {
@@ -154,7 +159,7 @@ impl Staging {
     }
 
     /// Takes content in; fails unless it is what `expected` says. Without that, `algorithm` names it.
-    pub(super) async fn write(
+    pub(crate) async fn write(
         self: &Arc<Staging>,
         content: Blob,
         expected: Option<&Descriptor>,
@@ -165,8 +170,17 @@ impl Staging {
         {
             return Ok((known.digest.clone(), known.size));
         }
-        let staging = self.clone();
         let name = self.fresh_name();
+        if let Blob::Remote(remote) = &content
+            && let Some(partial) = self.partial(remote, expected)
+        {
+            let whole = partial.receive(remote).await?;
+            whole.move_to(&self.path.join(&self.name).join(&name))?;
+            let staged = Staged { name, size: remote.size, held: false };
+            self.files().insert(remote.digest.clone(), staged);
+            return Ok((remote.digest.clone(), remote.size));
+        }
+        let staging = self.clone();
         let created = {
             let name = name.clone();
             blocking(move || {
@@ -181,33 +195,47 @@ impl Staging {
         Ok((digest, size))
     }
 
-    /// Brings all that was collected to disk.
-    pub(super) fn flush(&self) -> Result<()> {
+    /// The kept part of a large download, if it can be kept at all.
+    fn partial(&self, remote: &RemoteBlob, expected: Option<&Descriptor>) -> Option<Partial> {
+        let as_expected =
+            expected.is_none_or(|known| known.digest == remote.digest && known.size == remote.size);
+        if !as_expected || remote.size < WORTH_KEEPING {
+            return None;
+        }
+        self.partials.as_ref()?.take(&remote.digest, remote.size, &self.path)
+    }
+
+    /// Brings all that was collected so far to disk, and names it. What others collect meanwhile
+    /// waits for the next time.
+    pub(crate) fn flush(&self) -> Result<Vec<Digest>> {
         let flushing = || format!("flushing {}", self.path.display());
-        let files = self.files();
-        let new: Vec<_> = files.values().filter(|staged| !staged.held).collect();
+        let batch = self.files().clone();
+        let new: Vec<_> = batch.values().filter(|staged| !staged.held).collect();
         if new.len() > FEW {
-            return sys::sync_filesystem(&self.temporary).doing(flushing);
+            sys::sync_filesystem(&self.temporary).doing(flushing)?;
+        } else {
+            for staged in new {
+                let file = self.temporary.open_file(staged.name.as_bytes()).doing(flushing)?;
+                file.sync_all().doing(flushing)?;
+            }
         }
-        for staged in new {
-            let file = self.temporary.open_file(staged.name.as_bytes()).doing(flushing)?;
-            file.sync_all().doing(flushing)?;
-        }
-        Ok(())
+        Ok(batch.into_keys().collect())
     }
 
     /// Gives `digest` its final name. The caller flushes first and makes `to` durable afterwards.
-    pub(super) fn promote(&self, digest: &Digest, to: &Dir, name: &str) -> Result<()> {
+    pub(crate) fn promote(&self, digest: &Digest, to: &Dir, name: &str) -> Result<()> {
         let publishing = || format!("moving {digest} into {}", self.path.display());
-        if let Some(staged) = self.files().get(digest) {
+        let staged = self.files().get(digest).cloned();
+        if let Some(staged) = staged {
             self.temporary.rename(staged.name.as_bytes(), to, name.as_bytes()).doing(publishing)?;
         }
         Ok(())
     }
 
-    /// Forgets all that was promoted, so that the next round begins anew.
-    pub(super) fn clear(&self) {
-        self.files().clear();
+    /// Forgets what was promoted.
+    pub(crate) fn forget(&self, promoted: &[Digest]) {
+        let mut files = self.files();
+        promoted.iter().for_each(|digest| drop(files.remove(digest)));
     }
 
     fn fresh_name(&self) -> String {

@@ -21,7 +21,7 @@ const DEPTH: usize = 8;
 ///
 /// Fails, having written no more than announced, unless it is what `expected` says. Without
 /// `expected`, content that has no name yet gets one by `algorithm`.
-pub(super) async fn fill(
+pub(crate) async fn fill(
     file: Arc<File>,
     at: u64,
     content: Blob,
