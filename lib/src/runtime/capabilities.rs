@@ -98,14 +98,13 @@ pub(super) fn choose(
     } else {
         DEFAULT.into_iter().filter(|capability| available.contains(capability)).collect()
     };
-    if drop.all && !add.all {
-        set.clear();
-    }
     for capability in &add.named {
         if !available.contains(capability) {
             return Err(Error::new(
                 ErrorKind::Denied,
-                format!("capability CAP_{capability} cannot be added: this process lacks it itself"),
+                format!(
+                    "capability CAP_{capability} cannot be added: this process lacks it itself"
+                ),
             ));
         }
         set.insert(*capability);
@@ -121,9 +120,7 @@ fn refuse_both(add: &CapabilityList, drop: &CapabilityList) -> Result<()> {
         return Err(Error::usage("all capabilities are both added and dropped"));
     }
     match add.named.iter().find(|capability| drop.named.contains(capability)) {
-        Some(both) => {
-            Err(Error::usage(format!("capability CAP_{both} is both added and dropped")))
-        }
+        Some(both) => Err(Error::usage(format!("capability CAP_{both} is both added and dropped"))),
         None => Ok(()),
     }
 }

@@ -35,8 +35,12 @@ pub struct HostFacts {
     pub x32: bool,
     /// Whether the kernel filters system calls.
     pub seccomp: bool,
+    /// Its name.
+    pub hostname: String,
     /// Whether AppArmor is on.
     pub apparmor: bool,
+    /// The AppArmor profile for containers that is loaded.
+    pub apparmor_profile: Option<String>,
     /// Whether SELinux is on.
     pub selinux: bool,
     /// Our own user ID.
@@ -70,6 +74,8 @@ pub struct Cgroups {
     pub systemd: bool,
     /// Whether we may make groups.
     pub writable: bool,
+    /// Whether swap can be limited.
+    pub swap: bool,
 }
 
 /// The arrangement of cgroup hierarchies.
@@ -115,18 +121,27 @@ impl HostFacts {
         let text = |path: &str| read_text(&base.join(path));
         let status = text("proc/self/status")?;
         let field = |name: &str| {
-            status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .map(str::trim)
         };
         let bounding = field("CapBnd").and_then(|hex| u64::from_str_radix(hex, 16).ok());
         let exists = |path: &str| base.join(path).exists();
+        let apparmor =
+            text("sys/module/apparmor/parameters/enabled").is_ok_and(|word| word.starts_with('Y'));
         Ok(HostFacts {
             architecture: Platform::host().architecture,
             kernel: parse_release(&text("proc/sys/kernel/osrelease")?),
             // Under a filter of somebody else's the question alone could end us.
             x32: field("Seccomp") != Some("0") || sys::runs_x32(),
             seccomp: field("Seccomp").is_some(),
-            apparmor: text("sys/module/apparmor/parameters/enabled")
-                .is_ok_and(|word| word.starts_with('Y')),
+            hostname: text("proc/sys/kernel/hostname")?.trim_end().to_owned(),
+            apparmor,
+            apparmor_profile: apparmor
+                .then(|| text("sys/kernel/security/apparmor/profiles").ok())
+                .flatten()
+                .and_then(|loaded| container_profile(&loaded)),
             selinux: exists("sys/fs/selinux/enforce"),
             uid: sys::effective_uid(),
             mapped_ids: text("proc/self/uid_map").map_or(0, |map| count_ids(&map)),
@@ -136,7 +151,11 @@ impl HostFacts {
             cgroups: Cgroups::gather(base),
             mqueue: exists("proc/sys/fs/mqueue"),
             thermal_paths: thermal_paths(base),
-            devices: if devices { host_devices(&base.join("dev"), Path::new("/dev"))? } else { Vec::new() },
+            devices: if devices {
+                host_devices(&base.join("dev"), Path::new("/dev"))?
+            } else {
+                Vec::new()
+            },
         })
     }
 
@@ -155,8 +174,11 @@ impl Cgroups {
         };
         let systemd = base.join("run/systemd/system").is_dir();
         if let Some(controllers) = words(&top.join("cgroup.controllers")) {
-            let writable = sys::is_writable(&own_group(base, &top));
-            return Cgroups { version: CgroupVersion::V2, controllers, systemd, writable };
+            let own = own_group(base, &top);
+            let writable = sys::is_writable(&own);
+            // The top group has no limits at all, so that it does not tell.
+            let swap = own == top || own.join("memory.swap.max").exists();
+            return Cgroups { version: CgroupVersion::V2, controllers, systemd, writable, swap };
         }
         let mut controllers: BTreeSet<String> = fs::read_dir(&top)
             .into_iter()
@@ -172,10 +194,11 @@ impl Cgroups {
             (false, true) => CgroupVersion::Hybrid,
             (false, false) => CgroupVersion::V1,
         };
-        let writable =
-            !controllers.is_empty() && controllers.iter().all(|name| sys::is_writable(&top.join(name)));
+        let writable = !controllers.is_empty()
+            && controllers.iter().all(|name| sys::is_writable(&top.join(name)));
         // Under v1 systemd's own interface sets few of the limits.
-        Cgroups { version, controllers, systemd: false, writable }
+        let swap = top.join("memory/memory.memsw.limit_in_bytes").exists();
+        Cgroups { version, controllers, systemd: false, writable, swap }
     }
 }
 
@@ -201,6 +224,15 @@ fn parse_release(release: &str) -> (u32, u32) {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().ok());
     let mut next = || numbers.next().flatten().unwrap_or(0);
     (next(), next())
+}
+
+/// The first of the profiles made for containers that the kernel has, one `name (mode)` a line.
+fn container_profile(loaded: &str) -> Option<String> {
+    let name = |line: &str| line.split_once(" (").map(|(name, _)| name.to_owned());
+    loaded
+        .lines()
+        .filter_map(name)
+        .find(|name| name == "docker-default" || name.starts_with("containers-default-"))
 }
 
 /// All IDs that `/proc/self/uid_map` names.
@@ -229,7 +261,11 @@ fn parse_limits(text: &str) -> BTreeMap<LimitKind, u64> {
         ("Max pending signals", LimitKind::Sigpending),
         ("Max stack size", LimitKind::Stack),
     ];
-    let hard = |line: &str, title: &str| match line.strip_prefix(title)?.split_ascii_whitespace().nth(1)? {
+    let hard = |line: &str, title: &str| match line
+        .strip_prefix(title)?
+        .split_ascii_whitespace()
+        .nth(1)?
+    {
         "unlimited" => Some(UNLIMITED),
         number => number.parse().ok(),
     };
@@ -301,7 +337,8 @@ impl HostDevice {
 /// Resolves a `--device`: the node that it names, or all nodes below a directory, each with its
 /// path in the container.
 pub fn find_devices(host: &Path, target: &str) -> Result<Vec<(String, HostDevice)>> {
-    let looking = || format!("error gathering device information while adding device {}", host.display());
+    let looking =
+        || format!("error gathering device information while adding device {}", host.display());
     let real = fs::canonicalize(host).doing(looking)?;
     let meta = fs::metadata(&real).doing(looking)?;
     if !meta.is_dir() {
@@ -327,7 +364,11 @@ mod tests {
         let basic = [
             ("proc/self/status", "Name:\tx\nCapBnd:\t00000000a80425fb\nSeccomp:\t0\n"),
             ("proc/sys/kernel/osrelease", "6.18.44-generic\n"),
-            ("proc/self/limits", "Limit  Soft  Hard  Units\nMax open files   10   20   files\nMax core file size 0 unlimited bytes\n"),
+            ("proc/sys/kernel/hostname", "box\n"),
+            (
+                "proc/self/limits",
+                "Limit  Soft  Hard  Units\nMax open files   10   20   files\nMax core file size 0 unlimited bytes\n",
+            ),
             ("proc/self/uid_map", "         0          0 4294967295\n"),
         ];
         for (path, text) in basic.iter().chain(files) {
@@ -343,12 +384,14 @@ mod tests {
     fn plain_facts() {
         let (_place, facts) = machine(&[
             ("sys/module/apparmor/parameters/enabled", "Y\n"),
+            ("sys/kernel/security/apparmor/profiles", "ping (enforce)\ndocker-default (enforce)\n"),
             ("sys/devices/system/cpu/cpu10/thermal_throttle/x", ""),
             ("sys/devices/system/cpu/cpu2/thermal_throttle/x", ""),
             ("sys/devices/system/cpu/cpu3/x", ""),
             ("sys/devices/system/cpu/cpufreq/thermal_throttle/x", ""),
         ]);
-        assert_eq!(facts.kernel, (6, 18));
+        assert_eq!((facts.kernel, facts.hostname.as_str()), ((6, 18), "box"));
+        assert_eq!(facts.apparmor_profile.as_deref(), Some("docker-default"));
         assert_eq!(facts.capabilities.len(), 14);
         assert!(facts.seccomp && facts.apparmor && !facts.selinux && !facts.mqueue);
         assert!(!facts.in_user_namespace());

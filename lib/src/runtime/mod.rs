@@ -7,6 +7,7 @@
 //! stores, snapshots or how networks are made.
 
 pub mod capabilities;
+pub mod config;
 pub mod flags;
 pub mod host;
 pub mod options;

@@ -69,6 +69,7 @@ impl Accounts {
             None => (user, None),
         };
         let wanted = Wanted::parse(if name.is_empty() { "0" } else { name })?;
+        let group = group.map(Wanted::parse).transpose()?;
         let found = self.passwd_entry(&wanted);
         let mut who = match (&found, &wanted) {
             (Some(entry), _) => ResolvedUser {
@@ -90,7 +91,7 @@ impl Accounts {
         }
         let own = match group {
             Some(group) => {
-                who.gid = self.group_id(group)?;
+                who.gid = self.gid_of(&group)?;
                 Vec::new()
             }
             None => who.name.as_deref().map(|name| self.groups_of(name)).unwrap_or_default(),
@@ -107,8 +108,12 @@ impl Accounts {
 
     /// The ID of a group given by name or number.
     pub fn group_id(&self, text: &str) -> Result<u32> {
-        match Wanted::parse(text)? {
-            Wanted::Id(gid) => Ok(gid),
+        self.gid_of(&Wanted::parse(text)?)
+    }
+
+    fn gid_of(&self, wanted: &Wanted) -> Result<u32> {
+        match wanted {
+            Wanted::Id(gid) => Ok(*gid),
             Wanted::Name(name) => self
                 .group_lines()
                 .find(|line| line.name == name.as_bytes())

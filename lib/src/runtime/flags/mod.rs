@@ -16,6 +16,7 @@ mod user_map;
 
 pub use device::{parse_device, parse_device_rate, parse_device_rule};
 pub use env::{merge_env, parse_env, parse_env_file};
+pub(super) use mount::SWITCHES;
 pub use mount::{parse_mount, parse_tmpfs, parse_volume};
 pub use names::{
     HostAddress, HostEntry, check_hostname, parse_detach_keys, parse_expose, parse_host_entry,
@@ -26,7 +27,6 @@ pub use number::{parse_cpus, parse_memory_swap, parse_signal, parse_size, parse_
 pub use security::{apply_security_opt, parse_capabilities};
 pub use user_map::parse_id_range;
 
-use super::options;
 use crate::error::Error;
 
 /// A mistake in a flag's value.

@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::{clean, parse_size};
 use crate::error::{Error, Result};
-use crate::runtime::options::{
-    IdMap, IdRange, MountRequest, MountSource, Propagation, Relabel,
-};
+use crate::runtime::options::{IdMap, IdRange, MountRequest, MountSource, Propagation, Relabel};
 
 /// Switches of mount(8) that a person may give, each beside its opposite.
-pub(in crate::runtime) const SWITCHES: [(&str, &str); 9] = [
+pub(in crate::runtime) const SWITCHES: [(&str, &str); 8] = [
     ("exec", "noexec"),
     ("suid", "nosuid"),
     ("dev", "nodev"),
@@ -19,7 +17,6 @@ pub(in crate::runtime) const SWITCHES: [(&str, &str); 9] = [
     ("diratime", "nodiratime"),
     ("relatime", "norelatime"),
     ("strictatime", "nostrictatime"),
-    ("nosymfollow", "symfollow"),
 ];
 
 fn is_switch(word: &str) -> bool {
@@ -42,10 +39,9 @@ pub fn parse_volume(text: &str, base: &Path) -> Result<MountRequest> {
     let source = match source {
         None => volume(None),
         Some("") => return Err(bad()),
-        Some(path) if path.starts_with(['/', '.']) => MountSource::Bind {
-            path: absolute(base, path).ok_or_else(bad)?,
-            create: true,
-        },
+        Some(path) if path.starts_with(['/', '.']) => {
+            MountSource::Bind { path: absolute(base, path).ok_or_else(bad)?, create: true }
+        }
         Some(name) => volume(Some(checked_name(name)?)),
     };
     let mut request = MountRequest::new(checked_target(target, text)?, source);
@@ -69,11 +65,7 @@ fn volume(name: Option<String>) -> MountSource {
 }
 
 /// One word of `-v`'s last part; `None` when it is unknown or contradicts another.
-fn apply_word(
-    request: &mut MountRequest,
-    word: &str,
-    access: &mut Option<bool>,
-) -> Option<()> {
+fn apply_word(request: &mut MountRequest, word: &str, access: &mut Option<bool>) -> Option<()> {
     let is_bind = matches!(request.source, MountSource::Bind { .. });
     match word {
         "ro" | "rw" => {
@@ -140,7 +132,9 @@ fn checked_target(target: &str, text: &str) -> Result<String> {
     }
     let cleaned = clean(target);
     if cleaned == "/" {
-        return Err(Error::usage(format!("invalid specification {text:?}: destination can't be '/'")));
+        return Err(Error::usage(format!(
+            "invalid specification {text:?}: destination can't be '/'"
+        )));
     }
     Ok(cleaned)
 }
@@ -194,8 +188,8 @@ pub fn parse_mount(text: &str, base: &Path) -> Result<MountRequest> {
             Some((key, value)) => (key.to_ascii_lowercase(), Some(value)),
             None => (field.to_ascii_lowercase(), None),
         };
-        let (name, shape) = known_key(&key, value)
-            .ok_or_else(|| spec.error(format!("unexpected key {key:?}")))?;
+        let (name, shape) =
+            known_key(&key, value).ok_or_else(|| spec.error(format!("unexpected key {key:?}")))?;
         match (shape, value) {
             (Shape::Text | Shape::List, None | Some("")) => {
                 return Err(spec.error(format!("invalid field {field:?} must be a key=value pair")));
@@ -306,7 +300,9 @@ impl MountSpec<'_> {
         let Some(word) = self.text_of("type") else { return Ok(Kind::Volume) };
         let known = Kind::WORDS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name));
         known.map(|(_, kind)| *kind).ok_or_else(|| {
-            self.error(format!("unsupported mount type {word:?} (expected bind, volume, tmpfs or image)"))
+            self.error(format!(
+                "unsupported mount type {word:?} (expected bind, volume, tmpfs or image)"
+            ))
         })
     }
 
@@ -316,7 +312,9 @@ impl MountSpec<'_> {
             let owner = key.split_once('-').map(|(owner, _)| owner);
             let foreign = match key {
                 "relabel" => (self.kind == Kind::Tmpfs).then_some("relabel"),
-                "subpath" => (!matches!(self.kind, Kind::Volume | Kind::Image)).then_some("subpath"),
+                "subpath" => {
+                    (!matches!(self.kind, Kind::Volume | Kind::Image)).then_some("subpath")
+                }
                 "idmap" => (self.kind == Kind::Tmpfs).then_some("idmap"),
                 _ => owner.filter(|owner| *owner != name),
             };
@@ -331,8 +329,10 @@ impl MountSpec<'_> {
     }
 
     fn finish(&self, lists: Vec<(&'static str, String)>) -> Result<MountRequest> {
-        let target = self.text_of("target").ok_or_else(|| self.error("target is required".into()))?;
-        let mut request = MountRequest::new(checked_target(target, self.text)?, self.source(lists)?);
+        let target =
+            self.text_of("target").ok_or_else(|| self.error("target is required".into()))?;
+        let mut request =
+            MountRequest::new(checked_target(target, self.text)?, self.source(lists)?);
         request.read_only = match (self.text_of("readonly"), self.text_of("rw")) {
             (Some(_), Some(_)) => return Err(self.error("both ro and rw".into())),
             (Some(on), None) => on == "true",
@@ -380,9 +380,13 @@ impl MountSpec<'_> {
             Some("writable") => request.writable_below = true,
             Some("readonly") if request.read_only => {}
             Some("readonly") => {
-                return Err(self.error("option 'bind-recursive=readonly' requires 'readonly'".into()));
+                return Err(
+                    self.error("option 'bind-recursive=readonly' requires 'readonly'".into())
+                );
             }
-            Some(other) => return Err(self.error(format!("invalid value for bind-recursive: {other:?}"))),
+            Some(other) => {
+                return Err(self.error(format!("invalid value for bind-recursive: {other:?}")));
+            }
         }
         Ok(())
     }
@@ -396,10 +400,9 @@ impl MountSpec<'_> {
                     .ok_or_else(|| self.error("invalid source".into()))?,
                 create: self.is_on("bind-create-src"),
             }),
-            Kind::Image => Ok(MountSource::Image {
-                name: required()?.to_owned(),
-                writable: self.is_on("rw"),
-            }),
+            Kind::Image => {
+                Ok(MountSource::Image { name: required()?.to_owned(), writable: self.is_on("rw") })
+            }
             Kind::Tmpfs => {
                 if source.is_some() {
                     return Err(self.error("a tmpfs has no source".into()));
@@ -407,7 +410,9 @@ impl MountSpec<'_> {
                 let size = self.text_of("tmpfs-size").map(parse_size).transpose()?;
                 let mode = self.text_of("tmpfs-mode").map(|mode| {
                     let parsed = u32::from_str_radix(mode, 8).ok().filter(|mode| *mode <= 0o7777);
-                    parsed.ok_or_else(|| self.error(format!("invalid value for tmpfs-mode: {mode:?}")))
+                    parsed.ok_or_else(|| {
+                        self.error(format!("invalid value for tmpfs-mode: {mode:?}"))
+                    })
                 });
                 Ok(MountSource::Tmpfs { size, mode: mode.transpose()? })
             }
@@ -421,7 +426,9 @@ impl MountSpec<'_> {
         lists: Vec<(&'static str, String)>,
     ) -> Result<MountSource> {
         if let Some(driver) = self.text_of("volume-driver").filter(|driver| *driver != "local") {
-            return Err(self.error(format!("unknown volume driver {driver:?} (only local is there)")));
+            return Err(
+                self.error(format!("unknown volume driver {driver:?} (only local is there)"))
+            );
         }
         let (mut options, mut labels) = (BTreeMap::new(), BTreeMap::new());
         for (list, value) in lists {

@@ -30,7 +30,8 @@ pub fn parse_host_entry(text: &str) -> Result<HostEntry> {
     let names: Vec<String> = names.split(';').map(str::to_owned).collect();
     // A blank in a name would start another name, a line break another line.
     let plain = |name: &String| {
-        !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#')
+        !name.is_empty()
+            && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#')
     };
     if !names.iter().all(plain) {
         return Err(bad());
@@ -38,9 +39,10 @@ pub fn parse_host_entry(text: &str) -> Result<HostEntry> {
     let inner = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let address = match inner.unwrap_or(address) {
         "host-gateway" => HostAddress::Gateway,
-        ip => HostAddress::Ip(ip.parse().map_err(|_| {
-            Error::usage(format!("invalid IP address in add-host: {text:?}"))
-        })?),
+        ip => HostAddress::Ip(
+            ip.parse()
+                .map_err(|_| Error::usage(format!("invalid IP address in add-host: {text:?}")))?,
+        ),
     };
     Ok(HostEntry { names, address })
 }
@@ -73,7 +75,8 @@ pub fn parse_sysctl(text: &str) -> Result<(String, String)> {
     let bad = || invalid("sysctl", text);
     let (name, value) = text.split_once('=').ok_or_else(bad)?;
     let odd = |c: char| !(c.is_ascii_alphanumeric() || "._-/".contains(c));
-    if name.is_empty() || name.contains(odd) || name.contains("..") || value.contains(['\0', '\n']) {
+    if name.is_empty() || name.contains(odd) || name.contains("..") || value.contains(['\0', '\n'])
+    {
         return Err(bad());
     }
     Ok((name.replace('/', "."), value.to_owned()))
@@ -127,7 +130,8 @@ mod tests {
         assert_eq!(parse_host_entry("six:::1").unwrap().address, six);
         assert_eq!(parse_host_entry("six=[::1]").unwrap().address, six);
         assert_eq!(parse_host_entry("h:host-gateway").unwrap().address, HostAddress::Gateway);
-        for bad in ["", "a", ":1.2.3.4", "a b:1.2.3.4", "a\nb:1.2.3.4", "a:1.2.3", "a:", "a#:1.2.3.4"]
+        for bad in
+            ["", "a", ":1.2.3.4", "a b:1.2.3.4", "a\nb:1.2.3.4", "a:1.2.3", "a:", "a#:1.2.3.4"]
         {
             assert!(parse_host_entry(bad).is_err(), "{bad}");
         }
@@ -163,7 +167,7 @@ mod tests {
     fn detach_keys() {
         assert_eq!(parse_detach_keys("ctrl-p,ctrl-q").unwrap(), [16, 17]);
         assert_eq!(parse_detach_keys("a,ctrl-@,ctrl-_,ctrl-\\,DEL").unwrap(), [97, 0, 31, 28, 127]);
-        assert_eq!(parse_detach_keys("").unwrap(), []);
+        assert!(parse_detach_keys("").unwrap().is_empty());
         for bad in ["ctrl-", "ctrl-A", "ab", "a,", "ctrl-1"] {
             assert!(parse_detach_keys(bad).is_err(), "{bad}");
         }

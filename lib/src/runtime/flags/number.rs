@@ -18,7 +18,7 @@ pub fn parse_size(text: &str) -> Result<u64> {
         "p" | "pb" | "pib" => 50,
         _ => return Err(bad()),
     };
-    if digits.starts_with(['+', '-']) || digits.len() > 20 {
+    if digits.starts_with('+') || digits.len() > 20 {
         return Err(bad());
     }
     if let Ok(whole) = digits.parse::<u64>() {
@@ -26,6 +26,9 @@ pub fn parse_size(text: &str) -> Result<u64> {
             .checked_mul(1 << shift)
             .filter(|&bytes| i64::try_from(bytes).is_ok())
             .ok_or_else(bad);
+    }
+    if digits.contains(|c: char| !c.is_ascii_digit() && c != '.') {
+        return Err(bad());
     }
     let value: f64 = digits.parse().map_err(|_| bad())?;
     let bytes = value * (1u64 << shift) as f64;
@@ -134,9 +137,15 @@ pub fn parse_signal(text: &str) -> Result<Signal> {
         _ => rest.get(1..)?.parse::<i32>().ok(),
     };
     let number = if let Some(rest) = name.strip_prefix("RTMIN") {
-        Some(rest).filter(|r| r.is_empty() || r.starts_with('+')).and_then(offset).map(|n| RTMIN + n)
+        Some(rest)
+            .filter(|r| r.is_empty() || r.starts_with('+'))
+            .and_then(offset)
+            .map(|n| RTMIN + n)
     } else if let Some(rest) = name.strip_prefix("RTMAX") {
-        Some(rest).filter(|r| r.is_empty() || r.starts_with('-')).and_then(offset).map(|n| RTMAX - n)
+        Some(rest)
+            .filter(|r| r.is_empty() || r.starts_with('-'))
+            .and_then(offset)
+            .map(|n| RTMAX - n)
     } else {
         let name = match name {
             "POLL" => "IO",

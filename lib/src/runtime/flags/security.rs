@@ -108,9 +108,14 @@ mod tests {
     #[test]
     fn security_options() {
         assert!(apply(&["no-new-privileges"]).unwrap().no_new_privileges);
-        assert!(!apply(&["no-new-privileges:true", "no-new-privileges=false"]).unwrap().no_new_privileges);
+        assert!(
+            !apply(&["no-new-privileges:true", "no-new-privileges=false"])
+                .unwrap()
+                .no_new_privileges
+        );
         assert_eq!(apply(&["seccomp=unconfined"]).unwrap().seccomp, SeccompChoice::Unconfined);
-        let profile = SeccompChoice::Profile { name: "a=b.json".into(), json: b"of a=b.json".into() };
+        let profile =
+            SeccompChoice::Profile { name: "a=b.json".into(), json: b"of a=b.json".into() };
         assert_eq!(apply(&["seccomp=a=b.json"]).unwrap().seccomp, profile);
         assert_eq!(apply(&["unmask=/proc/a:/sys/*"]).unwrap().unmask, ["/proc/a", "/sys/*"]);
         assert_eq!(apply(&["systempaths=unconfined"]).unwrap().unmask, ["ALL"]);

@@ -38,7 +38,8 @@ mod tests {
         let range = parse_id_range("0:100000:65536").unwrap();
         assert_eq!((range.inside, range.outside, range.count), (0, 100_000, 65536));
         assert_eq!(parse_id_range("5:6").unwrap().count, 1);
-        for bad in ["", "1", "1:2:0", "1:2:3:4", "a:1:1", "-1:0:1", "1:4294967295:2", "+0:1:2", "@1:2:3"]
+        for bad in
+            ["", "1", "1:2:0", "1:2:3:4", "a:1:1", "-1:0:1", "1:4294967295:2", "+0:1:2", "@1:2:3"]
         {
             assert!(parse_id_range(bad).is_err(), "{bad}");
         }

@@ -10,8 +10,8 @@ mod table;
 use std::collections::{BTreeSet, HashSet};
 
 use oci_spec::runtime::{
-    Arch, Capability, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag,
-    LinuxSeccompOperator, LinuxSyscall,
+    Arch, Capability, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompArgBuilder,
+    LinuxSeccompFilterFlag, LinuxSeccompOperator, LinuxSyscall,
 };
 
 use super::options::SeccompChoice;
@@ -113,7 +113,7 @@ impl Profile {
             if simple {
                 plain.extend(rule.names.iter().cloned());
             } else {
-                calls.push(rule.to_oci());
+                calls.push(rule.to_oci()?);
             }
         }
         if !plain.is_empty() {
@@ -157,31 +157,29 @@ impl Profile {
 }
 
 impl Rule {
-    fn to_oci(&self) -> LinuxSyscall {
+    fn to_oci(&self) -> Result<LinuxSyscall> {
         let mut call = LinuxSyscall::default();
         call.set_names(self.names.clone());
         call.set_action(self.action);
         call.set_errno_ret(self.errno);
         if !self.arguments.is_empty() {
-            call.set_args(Some(self.arguments.iter().map(Argument::to_oci).collect()));
+            let arguments = self.arguments.iter().map(Argument::to_oci).collect::<Result<_>>()?;
+            call.set_args(Some(arguments));
         }
-        call
+        Ok(call)
     }
 }
 
 impl Argument {
-    fn to_oci(&self) -> LinuxSeccompArg {
-        let mut argument = LinuxSeccompArg::default();
-        let (value, value_two) = match self.operator {
-            // Docker's profile gives the mask and leaves the second value 0: masked, it is 0.
-            LinuxSeccompOperator::ScmpCmpMaskedEq => (self.value, Some(self.value_two)),
-            _ => (self.value, (self.value_two != 0).then_some(self.value_two)),
-        };
-        argument.set_index(self.index);
-        argument.set_value(value);
-        argument.set_value_two(value_two);
-        argument.set_op(self.operator);
-        argument
+    fn to_oci(&self) -> Result<LinuxSeccompArg> {
+        let mut argument =
+            LinuxSeccompArgBuilder::default().index(self.index).value(self.value).op(self.operator);
+        // With a mask the second value is what must be left, mostly 0.
+        let masked = self.operator == LinuxSeccompOperator::ScmpCmpMaskedEq;
+        if masked || self.value_two != 0 {
+            argument = argument.value_two(self.value_two);
+        }
+        argument.build().map_err(|error| Error::caused(ErrorKind::Failed, "seccomp rule", error))
     }
 }
 

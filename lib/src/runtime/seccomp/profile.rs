@@ -1,8 +1,6 @@
 //! Profiles in Docker's JSON format.
 
-use oci_spec::runtime::{
-    Arch, LinuxSeccompAction, LinuxSeccompFilterFlag, LinuxSeccompOperator,
-};
+use oci_spec::runtime::{Arch, LinuxSeccompAction, LinuxSeccompFilterFlag, LinuxSeccompOperator};
 use serde::Deserialize;
 
 use super::{Argument, Condition, Profile, Rule};

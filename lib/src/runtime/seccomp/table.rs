@@ -160,7 +160,8 @@ pub(super) fn default_profile() -> Profile {
         BY_PROCESSOR.map(|(processors, names)| Rule { includes: on(processors), ..allow(names) }),
     );
     rules.extend(
-        BY_CAPABILITY.map(|(capability, names)| Rule { includes: with(capability), ..allow(names) }),
+        BY_CAPABILITY
+            .map(|(capability, names)| Rule { includes: with(capability), ..allow(names) }),
     );
     // On s390 the flags are the second argument.
     let s390: &[&str] = &["s390", "s390x"];

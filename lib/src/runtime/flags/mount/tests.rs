@@ -116,7 +116,10 @@ fn mounts() {
         ("type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=0700", "tmpfs Some(1048576) Some(448) on /t"),
         ("type=image,source=alpine,target=/i", "image alpine false on /i ro"),
         ("type=image,source=alpine,target=/i,rw,subpath=etc", "image alpine true on /i part etc"),
-        ("type=bind,src=/a,dst=/b,relabel=private,U,idmap", "bind /a on /b chown Private idmap 0/0"),
+        (
+            "type=bind,src=/a,dst=/b,relabel=private,U,idmap",
+            "bind /a on /b chown Private idmap 0/0",
+        ),
     ] {
         assert_eq!(show(&parse_mount(text, base()).unwrap()), expected, "{text}");
     }
@@ -127,11 +130,23 @@ fn wrong_mounts() {
     for (text, message) in [
         ("type=bind,src=/a", "target is required"),
         ("type=bind,dst=/a", "source is required"),
-        ("type=foo,dst=/a", "unsupported mount type \"foo\" (expected bind, volume, tmpfs or image)"),
-        ("type=bind,src=/a,dst=/b,volume-nocopy", "cannot mix 'volume-*' options with mount type 'bind'"),
+        (
+            "type=foo,dst=/a",
+            "unsupported mount type \"foo\" (expected bind, volume, tmpfs or image)",
+        ),
+        (
+            "type=bind,src=/a,dst=/b,volume-nocopy",
+            "cannot mix 'volume-*' options with mount type 'bind'",
+        ),
         ("dst=/b,bind-propagation=shared", "cannot mix 'bind-*' options with mount type 'volume'"),
-        ("type=volume,dst=/b,tmpfs-size=1", "cannot mix 'tmpfs-*' options with mount type 'volume'"),
-        ("type=bind,src=/a,dst=/b,subpath=x", "cannot mix 'subpath' options with mount type 'bind'"),
+        (
+            "type=volume,dst=/b,tmpfs-size=1",
+            "cannot mix 'tmpfs-*' options with mount type 'volume'",
+        ),
+        (
+            "type=bind,src=/a,dst=/b,subpath=x",
+            "cannot mix 'subpath' options with mount type 'bind'",
+        ),
         ("type=bind,src=/a,dst=/b,foo=1", "unexpected key \"foo\""),
         ("type=bind,src=/a,dst=/b,ro=maybe", "invalid value for ro"),
         ("type=bind,src,dst=/b", "invalid field \"src\" must be a key=value pair"),
