@@ -1,9 +1,9 @@
 //! All kinds of places behind two types, so that `copy` is compiled once.
 
 use super::{
-    Abilities, DirectorySink, DirectorySource, DockerArchiveSink, DockerArchiveSource,
-    DockerDaemonSink, Item, LayoutArchiveSink, LayoutSink, LayoutSource, Origin, Presence,
-    Referrer, RegistrySink, RegistrySource, Sink, Source, StorageSource, StoreSink, StoreSource,
+    Abilities, DockerArchiveSink, DockerArchiveSource, Item, LayoutArchiveSink, LayoutSink,
+    LayoutSource, Origin, Presence, Referrer, RegistrySink, RegistrySource, Sink, Source,
+    StoreSink, StoreSource,
 };
 use crate::blob::Blob;
 use crate::error::Result;
@@ -17,10 +17,6 @@ pub enum AnySource {
     Layout(LayoutSource),
     /// `docker-archive:` and `docker-daemon:`
     DockerArchive(DockerArchiveSource),
-    /// `dir:`
-    Directory(DirectorySource),
-    /// `containers-storage:`
-    Storage(StorageSource),
     /// `store:`
     Store(StoreSource),
 }
@@ -35,10 +31,6 @@ pub enum AnySink {
     LayoutArchive(LayoutArchiveSink),
     /// `docker-archive:`
     DockerArchive(DockerArchiveSink),
-    /// `dir:`
-    Directory(DirectorySink),
-    /// `docker-daemon:`
-    DockerDaemon(DockerDaemonSink),
     /// `store:`
     Store(StoreSink),
 }
@@ -52,14 +44,14 @@ macro_rules! each {
 
 macro_rules! each_source {
     ($any:expr, $place:ident => $call:expr) => {
-        each!($any, $place => $call; Registry Layout DockerArchive Directory Storage Store)
+        each!($any, $place => $call; Registry Layout DockerArchive Store)
     };
 }
 
 macro_rules! each_sink {
     ($any:expr, $place:ident => $call:expr) => {
         each!($any, $place => $call;
-            Registry Layout LayoutArchive DockerArchive Directory DockerDaemon Store)
+            Registry Layout LayoutArchive DockerArchive Store)
     };
 }
 
