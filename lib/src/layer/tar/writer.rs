@@ -309,6 +309,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn what_is_written_is_read_back(entries in proptest::collection::vec(any_entry(), 0..5)) {
             let mut writer = TarWriter::new(Vec::new());
