@@ -60,7 +60,10 @@ impl<W: Write> TarWriter<W> {
             let most = usize::try_from(self.owed).unwrap_or(usize::MAX).min(buffer.len());
             match from.read(&mut buffer[..most]) {
                 Ok(0) => {
-                    return Err(Error::new(crate::ErrorKind::Failed, "the file became shorter"));
+                    return Err(Error::new(
+                        crate::error::ErrorKind::Failed,
+                        "the file became shorter",
+                    ));
                 }
                 Ok(count) => self.content(&buffer[..count])?,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
