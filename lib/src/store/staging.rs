@@ -210,11 +210,13 @@ impl Staging {
         self.partials.as_ref()?.take(&remote.digest, remote.size, &self.path)
     }
 
-    /// Brings all that was collected to disk.
-    pub(crate) fn flush(&self) -> Result<()> {
+    /// Brings `digests`, as far as they are new, to disk.
+    pub(crate) fn flush(&self, digests: &[Digest]) -> Result<()> {
         let flushing = || format!("flushing {}", self.path.display());
         let files = self.files();
-        let new: Vec<_> = files.values().filter(|staged| !staged.held).collect();
+        let wanted = digests.iter().filter_map(|digest| files.get(digest));
+        let new: Vec<Staged> = wanted.filter(|staged| !staged.held).cloned().collect();
+        drop(files);
         if new.len() > FEW {
             return sys::sync_filesystem(&self.temporary).doing(flushing);
         }
@@ -225,18 +227,23 @@ impl Staging {
         Ok(())
     }
 
-    /// Gives `digest` its final name. The caller flushes first and makes `to` durable afterwards.
+    /// Gives `digest` its final name and keeps a further one, for another image may count on it.
+    /// The caller flushes first and makes `to` durable afterwards.
     pub(crate) fn promote(&self, digest: &Digest, to: &Dir, name: &str) -> Result<()> {
         let publishing = || format!("moving {digest} into {}", self.path.display());
-        if let Some(staged) = self.files().get(digest) {
-            self.temporary.rename(staged.name.as_bytes(), to, name.as_bytes()).doing(publishing)?;
+        let mut files = self.files();
+        let Some(staged) = files.get_mut(digest) else { return Ok(()) };
+        let (from, name) = (staged.name.as_bytes(), name.as_bytes());
+        self.temporary.rename(from, to, name).doing(publishing)?;
+        // Where it was a further name of the same file already, both names stay.
+        match self.temporary.make_link(to, name, from) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                // Some file systems have no links: then it is simply there.
+                files.remove(digest);
+            }
+            _ => staged.held = true,
         }
         Ok(())
-    }
-
-    /// Forgets all that was promoted, so that the next round begins anew.
-    pub(crate) fn clear(&self) {
-        self.files().clear();
     }
 
     fn fresh_name(&self) -> String {
@@ -294,7 +301,7 @@ mod tests {
         let other = Blob::Unnamed(Box::new(&b"other"[..]));
         let named = staging.write(other, None, Algorithm::Sha512).await.unwrap();
         assert_eq!(named, (Digest::compute(Algorithm::Sha512, b"other"), 5));
-        staging.flush().unwrap();
+        staging.flush(&staging.digests()).unwrap();
         staging.promote(&what.digest, staging.place(), "final").unwrap();
         drop(staging);
         assert_eq!(names(&path), ["final", "mark"]);

@@ -180,9 +180,9 @@ impl Sink for StoreSink {
 
 /// Gives all that was collected its final name and then the images theirs.
 fn publish(staging: &Staging, store: &Store, names: &[(StoreName, Descriptor)]) -> Result<()> {
-    staging.flush()?;
-    let _lock = store.lock()?;
     let digests = staging.digests();
+    staging.flush(&digests)?;
+    let _lock = store.lock()?;
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
         let mut here = digests.iter().filter(|digest| digest.algorithm() == algorithm).peekable();
         let Some(first) = here.peek() else { continue };
@@ -195,7 +195,6 @@ fn publish(staging: &Staging, store: &Store, names: &[(StoreName, Descriptor)]) 
     for (name, root) in names {
         store.write_name(name, root)?;
     }
-    staging.clear();
     Ok(())
 }
 

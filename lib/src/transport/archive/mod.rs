@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub(super) use unpack::{MAGIC, Packing, decoder};
+pub(super) use unpack::MAGIC;
 pub(super) use writer::{ArchiveFile, ArchiveStream, Output};
 
 use crate::blob::FileBlob;
@@ -303,7 +303,7 @@ pub(super) mod tests {
             writer.begin(&entry).unwrap();
             writer.content(content).unwrap();
         }
-        writer.finish().unwrap()
+        writer.finish().unwrap().0
     }
 
     fn open(bytes: &[u8]) -> Result<Archive> {

@@ -1,7 +1,8 @@
 //! Writing into a layout directory.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::OnceCell;
@@ -20,11 +21,18 @@ use crate::transport::{Abilities, Entry, InPath, Item, ItemKind, Origin, Presenc
 ///
 /// Content and names appear together, in [`Sink::finish`].
 pub struct LayoutSink {
-    path: PathBuf,
+    shared: Arc<Shared>,
     name: Option<String>,
+    /// What this image, and not another one on its way into the same layout, counts on.
+    needs: Mutex<HashSet<Digest>>,
+    edits: Mutex<Vec<Edit>>,
+}
+
+/// What images on their way into one layout have in common.
+struct Shared {
+    path: PathBuf,
     /// Made when there is something to write.
     staging: OnceCell<Arc<Staging>>,
-    edits: Mutex<Vec<Edit>>,
 }
 
 impl LayoutSink {
@@ -33,6 +41,17 @@ impl LayoutSink {
     /// # Errors
     /// `Usage` for `@N`: what is written has a name or none.
     pub fn new(place: &InPath) -> Result<LayoutSink> {
+        let shared = Shared { path: place.path.clone(), staging: OnceCell::new() };
+        LayoutSink::of(Arc::new(shared), place)
+    }
+
+    /// A sink for another image that goes into the same directory, so that what the two have in
+    /// common is written once, whichever is finished first.
+    pub fn renamed(&self, place: &InPath) -> Result<LayoutSink> {
+        LayoutSink::of(self.shared.clone(), place)
+    }
+
+    fn of(shared: Arc<Shared>, place: &InPath) -> Result<LayoutSink> {
         let name = match &place.entry {
             Entry::Only => None,
             Entry::Named(name) => Some(checked_name(name)?.to_owned()),
@@ -40,27 +59,26 @@ impl LayoutSink {
                 return Err(Error::usage(format!("oci:{place} can be read but not written to")));
             }
         };
-        Ok(LayoutSink {
-            path: place.path.clone(),
-            name,
-            staging: OnceCell::new(),
-            edits: Mutex::default(),
-        })
+        Ok(LayoutSink { shared, name, needs: Mutex::default(), edits: Mutex::default() })
     }
 
     async fn staging(&self) -> Result<Arc<Staging>> {
-        let path = self.path.clone();
+        let path = self.shared.path.clone();
         let begin = || blocking(move || Staging::begin(&path, &MARKER).map(Arc::new));
-        self.staging.get_or_try_init(begin).await.cloned()
+        self.shared.staging.get_or_try_init(begin).await.cloned()
     }
 
-    fn edit(&self, edit: Edit) {
-        self.edits.lock().unwrap_or_else(PoisonError::into_inner).push(edit);
+    fn need(&self, digests: impl IntoIterator<Item = Digest>) {
+        self.needs.lock().unwrap_or_else(PoisonError::into_inner).extend(digests);
+    }
+
+    fn edits(&self) -> MutexGuard<'_, Vec<Edit>> {
+        self.edits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the directory has a blob of this digest, whole or not.
     async fn holds(&self, what: &Descriptor) -> Result<bool> {
-        let (path, digest) = (self.path.clone(), what.digest.clone());
+        let (path, digest) = (self.shared.path.clone(), what.digest.clone());
         blocking(move || {
             let Some(dir) = open_if_there(&path)? else { return Ok(false) };
             let Some(blobs) = open_blobs(&dir, &digest)? else { return Ok(false) };
@@ -75,11 +93,12 @@ impl LayoutSink {
         let declared = known.map(|known| &known.media_type);
         let manifest = Manifest::parse_with(raw.clone(), declared, algorithm)?;
         if let Some(edit) = Edit::for_manifest(&manifest)? {
-            self.edit(edit);
+            self.edits().push(edit);
         }
         let descriptor = known.cloned().unwrap_or_else(|| manifest.descriptor());
         let staging = self.staging().await?;
         staging.write(Blob::Bytes(raw), Some(&descriptor), algorithm).await?;
+        self.need([descriptor.digest.clone()]);
         Ok(descriptor)
     }
 }
@@ -94,7 +113,7 @@ pub(in crate::transport) fn checked_name(name: &str) -> Result<&str> {
 
 impl Sink for LayoutSink {
     async fn current(&self) -> Result<Option<Descriptor>> {
-        let (path, name) = (self.path.clone(), self.name.clone());
+        let (path, name) = (self.shared.path.clone(), self.name.clone());
         blocking(move || {
             let Some(dir) = open_if_there(&path)? else { return Ok(None) };
             let index = load_index(&dir, &path)?;
@@ -104,13 +123,21 @@ impl Sink for LayoutSink {
     }
 
     async fn presence(&self, what: &Descriptor) -> Result<Presence> {
-        let collected = self.staging.get().is_some_and(|s| s.size_of(&what.digest).is_some());
+        let staging = self.shared.staging.get();
+        let collected = staging.is_some_and(|s| s.size_of(&what.digest).is_some());
         if !collected && !self.holds(what).await? {
             // Nothing is made just because somebody asked.
             return Ok(Presence::Missing);
         }
         let (staging, what) = (self.staging().await?, what.clone());
-        blocking(move || hold(&staging, &what, MAX_INDEX_DEPTH)).await
+        let holding = blocking(move || {
+            let mut held = Vec::new();
+            let presence = hold(&staging, &what, MAX_INDEX_DEPTH, &mut held)?;
+            Ok((presence, held))
+        });
+        let (presence, held) = holding.await?;
+        self.need(held);
+        Ok(presence)
     }
 
     async fn put(&self, item: Item, content: Blob) -> Result<Descriptor> {
@@ -121,6 +148,7 @@ impl Sink for LayoutSink {
         }
         let staging = self.staging().await?;
         let (digest, size) = staging.write(content, known.as_ref(), Algorithm::Sha256).await?;
+        self.need([digest.clone()]);
         Ok(known.unwrap_or_else(|| {
             // Whoever made the bytes knows better what they are.
             Descriptor::new(MediaType::Other("application/octet-stream".into()), digest, size)
@@ -138,24 +166,25 @@ impl Sink for LayoutSink {
         };
         self.put_manifest(Some(&root.descriptor()), root.raw().clone()).await?;
         if let Some(edit) = Edit::for_root(name, root)? {
-            self.edit(edit);
+            self.edits().push(edit);
         }
         Ok(())
     }
 
     async fn finish(&self) -> Result<()> {
-        let Some(staging) = self.staging.get().cloned() else { return Ok(()) };
-        let edits = self.edits.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(staging) = self.shared.staging.get().cloned() else { return Ok(()) };
+        let edits = self.edits().clone();
+        let needs = self.needs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let count = edits.len();
         blocking(move || {
-            staging.flush()?;
+            let needs: Vec<Digest> = needs.into_iter().collect();
+            staging.flush(&needs)?;
             let _lock = lock_place(staging.path(), &MARKER)?;
-            promote(&staging)?;
-            write_index(&staging, &edits)?;
-            staging.clear();
-            Ok(())
+            promote(&staging, &needs)?;
+            write_index(&staging, &edits)
         })
         .await?;
-        self.edits.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.edits().drain(..count);
         Ok(())
     }
 
@@ -203,7 +232,12 @@ pub(super) fn store_index(dir: &Dir, index: &LayoutIndex) -> Result<()> {
 }
 
 /// Keeps `what` and, if it is a manifest, all it refers to; tells how much of it is there.
-fn hold(staging: &Staging, what: &Descriptor, depth: usize) -> Result<Presence> {
+fn hold(
+    staging: &Staging,
+    what: &Descriptor,
+    depth: usize,
+    all: &mut Vec<Digest>,
+) -> Result<Presence> {
     if staging.size_of(&what.digest) != Some(what.size) {
         let held = match open_blobs(staging.place(), &what.digest)? {
             Some(blobs) => staging.hold(what, &blobs, what.digest.hex())?,
@@ -213,13 +247,14 @@ fn hold(staging: &Staging, what: &Descriptor, depth: usize) -> Result<Presence> 
             return Ok(Presence::Missing);
         }
     }
+    all.push(what.digest.clone());
     if !what.media_type.is_manifest() || depth == 0 {
         return Ok(Presence::Present);
     }
     // A manifest that cannot be read is not there: putting it again mends it.
     let Ok(manifest) = read_here(staging, what) else { return Ok(Presence::Missing) };
     for child in manifest.children() {
-        let presence = hold(staging, child, depth - 1)?;
+        let presence = hold(staging, child, depth - 1, all)?;
         let whole = match child.media_type.is_manifest() {
             true => presence == Presence::Complete,
             false => presence == Presence::Present,
@@ -244,16 +279,15 @@ fn read_here(staging: &Staging, what: &Descriptor) -> Result<Manifest> {
     Manifest::verified(raw, what)
 }
 
-/// Moves all that was collected to its final names and makes those durable.
-fn promote(staging: &Staging) -> Result<()> {
+/// Moves what was collected to its final names and makes those durable.
+fn promote(staging: &Staging, digests: &[Digest]) -> Result<()> {
     let root = Root::new(staging.place().try_clone().doing(|| "opening the layout")?);
     let flushing = || format!("flushing {}", staging.path().display());
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-        let mut digests = staging.digests();
-        digests.retain(|digest| digest.algorithm() == algorithm);
-        let Some(first) = digests.first() else { continue };
+        let mut here = digests.iter().filter(|digest| digest.algorithm() == algorithm).peekable();
+        let Some(first) = here.peek() else { continue };
         let blobs = root.make_dirs(blob_directory(first).as_bytes(), 0o755)?;
-        for digest in &digests {
+        for digest in here {
             staging.promote(digest, &blobs, digest.hex())?;
         }
         blobs.sync().doing(flushing)?;
