@@ -8,14 +8,18 @@ mod archive;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod cases;
+mod directory;
 mod docker_archive;
+mod docker_daemon;
 pub mod layout;
 mod layout_archive;
 mod location;
 mod store;
 
 pub use crate::store::StoreName;
+pub use directory::{DirectorySink, DirectorySource};
 pub use docker_archive::{DockerArchiveSink, DockerArchiveSource};
+pub use docker_daemon::DockerDaemonSink;
 pub use layout::{LayoutSink, LayoutSource};
 pub use layout_archive::LayoutArchiveSink;
 pub use location::{Bare, Entry, InPath, Location};
