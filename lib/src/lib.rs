@@ -10,6 +10,7 @@ pub mod config;
 pub mod error;
 pub mod layer;
 pub mod progress;
+pub mod registry;
 pub mod spec;
 pub mod sys;
 pub mod transport;

@@ -5,8 +5,10 @@
 //! one variant of [`Location`], one file, and the arms of the two enums in `any.rs`.
 
 mod location;
+mod registry;
 
 pub use location::{Bare, Entry, InPath, Location, StoreName};
+pub use registry::{RegistrySink, RegistrySource};
 
 use crate::blob::Blob;
 use crate::error::Result;
