@@ -21,7 +21,6 @@ mod failure;
 mod gate;
 mod journal;
 mod lists;
-mod login;
 mod manifests;
 mod options;
 mod pages;
@@ -32,6 +31,8 @@ mod resolve;
 mod retry;
 mod scope;
 mod server;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod token;
 mod upload;
