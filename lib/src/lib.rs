@@ -12,6 +12,7 @@ pub mod error;
 pub mod layer;
 pub mod progress;
 pub mod runtime;
+pub mod registry;
 pub mod spec;
 pub mod store;
 pub mod sys;

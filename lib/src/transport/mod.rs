@@ -4,22 +4,21 @@
 //! publishes names. Nothing is decided here: `copy` plans, places obey. Adding a kind of place is
 //! one variant of [`Location`], one file, and the arms of the two enums in `any.rs`.
 
+mod any;
 mod archive;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod cases;
+mod directory;
 mod docker_archive;
-pub mod layout;
+mod docker_daemon;
+mod layout;
 mod layout_archive;
 mod location;
-mod store;
+mod registry;
 
-pub use crate::store::StoreName;
-pub use docker_archive::{DockerArchiveSink, DockerArchiveSource};
-pub use layout::{LayoutSink, LayoutSource};
-pub use layout_archive::LayoutArchiveSink;
-pub use location::{Bare, Entry, InPath, Location};
-pub use store::{StoreSink, StoreSource};
+pub use location::{Bare, Entry, InPath, Location, StoreName};
+pub use registry::{RegistrySink, RegistrySource};
 
 use crate::blob::Blob;
 use crate::error::Result;

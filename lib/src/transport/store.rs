@@ -180,7 +180,8 @@ impl Sink for StoreSink {
 
 /// Gives all that was collected its final name and then the images theirs.
 fn publish(staging: &Staging, store: &Store, names: &[(StoreName, Descriptor)]) -> Result<()> {
-    let digests = staging.flush()?;
+    let digests = staging.digests();
+    staging.flush(&digests)?;
     let _lock = store.lock()?;
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
         let mut here = digests.iter().filter(|digest| digest.algorithm() == algorithm).peekable();
@@ -194,7 +195,6 @@ fn publish(staging: &Staging, store: &Store, names: &[(StoreName, Descriptor)]) 
     for (name, root) in names {
         store.write_name(name, root)?;
     }
-    staging.forget(&digests);
     Ok(())
 }
 
