@@ -8,9 +8,13 @@
 
 pub mod capabilities;
 pub mod config;
+pub mod files;
 pub mod flags;
 pub mod host;
+pub mod lookup;
+mod mounted;
 pub mod options;
+pub mod prepare;
 pub mod seccomp;
 pub mod user;
 

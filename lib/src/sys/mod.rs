@@ -13,6 +13,7 @@ mod file;
 mod lock;
 mod machine;
 mod meta;
+mod pin;
 mod process;
 mod remove;
 mod root;
@@ -30,6 +31,7 @@ pub use meta::{
     Device, FileKind, Meta, Time, effective_ids, file_creation_mask, set_mode, set_owner, set_time,
     sync_filesystem,
 };
+pub use pin::Pin;
 pub use process::{available_cores, effective_uid};
 pub use root::{Gap, Root, Walked};
 pub use signals::default_sigpipe;
