@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 /// A password or token: erased from memory when dropped, and printed nowhere.
@@ -26,6 +27,12 @@ impl fmt::Debug for Secret {
     }
 }
 
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        String::deserialize(deserializer).map(Secret::new)
+    }
+}
+
 /// How to answer a registry that asks who is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
@@ -43,3 +50,26 @@ pub enum Credential {
     /// A bearer token that is sent as it is, without any exchange.
     RegistryToken(Secret),
 }
+
+impl Credential {
+    /// What a user name and password mean. Credential helpers mark a refresh token by the user
+    /// name `<token>`; two empty strings are nobody.
+    pub fn from_login(user: String, password: Secret) -> Credential {
+        match (user.as_str(), password.expose()) {
+            ("", "") => Credential::Anonymous,
+            (TOKEN_USER, _) => Credential::IdentityToken(password),
+            _ => Credential::Basic { user, password },
+        }
+    }
+
+    /// The user's name, where there is one.
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Credential::Basic { user, .. } => Some(user),
+            _ => None,
+        }
+    }
+}
+
+/// The user name that says "the password is a refresh token".
+pub(super) const TOKEN_USER: &str = "<token>";
