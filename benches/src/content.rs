@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 /// How well some content compresses.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
-    /// Words: gzip makes a quarter of it.
+    /// Words: gzip leaves three tenths of it.
     Text,
     /// Noise: no compressor gains anything.
     Noise,
@@ -42,7 +42,7 @@ impl Random {
     }
 }
 
-/// A few thousand words of one to twelve letters, each with a blank behind it.
+/// A thousand words of one to twelve letters, each with a blank behind it.
 static WORDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let mut random = Random::new(1);
     let letter = |random: &mut Random| b'a' + (random.next() % 26) as u8;
@@ -52,7 +52,7 @@ static WORDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         word.push(b' ');
         word
     };
-    (0..4096).map(|_| word(&mut random)).collect()
+    (0..1024).map(|_| word(&mut random)).collect()
 });
 
 /// An endless stream; made in blocks, so that its bytes do not depend on how it is read.
