@@ -10,12 +10,16 @@ pub mod capabilities;
 pub mod config;
 pub mod files;
 pub mod flags;
+pub mod foreground;
 pub mod host;
 pub mod lookup;
 mod mounted;
 pub mod options;
 pub mod prepare;
+pub mod runc;
 pub mod seccomp;
+pub mod streams;
+pub mod terminal;
 pub mod user;
 
 pub use host::HostFacts;

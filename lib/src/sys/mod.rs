@@ -7,6 +7,7 @@
 //! the handle and on the same mount. Does not know images, layers or stores.
 
 mod atomic;
+mod child;
 mod copy;
 mod dir;
 mod file;
@@ -14,6 +15,7 @@ mod lock;
 mod machine;
 mod meta;
 mod pin;
+mod poll;
 mod process;
 mod remove;
 mod root;
@@ -22,6 +24,7 @@ mod terminal;
 mod xattr;
 
 pub use atomic::{AtomicFile, write_file};
+pub use child::{Ended, Watched, adopt_orphans, spawn_clean};
 pub use copy::copy_contents;
 pub use dir::{Dir, DirEntry};
 pub use file::{NewFile, scratch_file, share_blocks, start_write_back};
@@ -32,10 +35,13 @@ pub use meta::{
     sync_filesystem,
 };
 pub use pin::Pin;
+pub use poll::{Wait, wait_any};
 pub use process::{available_cores, effective_uid};
 pub use root::{Gap, Root, Walked};
-pub use signals::default_sigpipe;
-pub use terminal::HiddenInput;
+pub use signals::{SignalQueue, default_sigpipe, no_sigpipe_here};
+pub use terminal::{
+    HiddenInput, RawTerminal, receive_file, set_nonblocking, set_terminal_size, terminal_size,
+};
 pub use xattr::{
     MAX_XATTR_NAME, MAX_XATTR_VALUE, read_xattr, read_xattrs, remove_xattr, set_xattr,
 };
