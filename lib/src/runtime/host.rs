@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Capability;
 
 use super::capabilities;
+use super::devices::{HostDevice, host_devices};
 use super::options::{LimitKind, UNLIMITED};
 use crate::error::{IoContext, Result};
 use crate::spec::Platform;
@@ -21,9 +21,6 @@ use crate::sys;
 /// Most bytes of a kernel file that are read.
 const MAX_TEXT: u64 = 1 << 20;
 
-/// Most devices that a privileged container gets.
-const MAX_DEVICES: usize = 16 << 10;
-
 /// The facts that a configuration depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostFacts {
@@ -31,7 +28,9 @@ pub struct HostFacts {
     pub architecture: String,
     /// The kernel's first two numbers.
     pub kernel: (u32, u32),
-    /// Whether the kernel runs x32 programs.
+    /// Whether the kernel of an amd64 runs programs of the 386.
+    pub ia32: bool,
+    /// Whether it runs x32 programs.
     pub x32: bool,
     /// Whether the kernel filters system calls.
     pub seccomp: bool,
@@ -92,25 +91,6 @@ pub enum CgroupVersion {
     V2,
 }
 
-/// A device node of the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostDevice {
-    /// Its path.
-    pub path: PathBuf,
-    /// `c` or `b`.
-    pub kind: char,
-    /// Driver.
-    pub major: u32,
-    /// Unit.
-    pub minor: u32,
-    /// Permission bits.
-    pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-}
-
 impl HostFacts {
     /// Gathers the facts of this machine; `devices` costs a walk through `/dev`.
     pub fn gather(devices: bool) -> Result<HostFacts> {
@@ -133,6 +113,8 @@ impl HostFacts {
         Ok(HostFacts {
             architecture: Platform::host().architecture,
             kernel: parse_release(&text("proc/sys/kernel/osrelease")?),
+            // There with the code that such programs need, whatever its value.
+            ia32: exists("proc/sys/abi/vsyscall32"),
             // Under a filter of somebody else's the question alone could end us.
             x32: field("Seccomp") != Some("0") || sys::runs_x32(),
             seccomp: field("Seccomp").is_some(),
@@ -212,11 +194,40 @@ fn own_group(base: &Path, top: &Path) -> PathBuf {
     top.join(own.unwrap_or_default())
 }
 
-fn read_text(path: &Path) -> Result<String> {
+pub(super) fn read_text(path: &Path) -> Result<String> {
     let reading = || format!("reading {}", path.display());
     let mut text = String::new();
     fs::File::open(path).doing(reading)?.take(MAX_TEXT).read_to_string(&mut text).doing(reading)?;
     Ok(text)
+}
+
+/// The host's own files about names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostNames {
+    /// `/etc/hosts`.
+    pub hosts: String,
+    /// `/etc/resolv.conf`; where a resolver on the host stands in it, the file behind that.
+    pub resolv_conf: String,
+}
+
+impl HostNames {
+    /// Reads them; a file that cannot be read is empty.
+    pub fn read() -> HostNames {
+        HostNames::read_below(Path::new("/"))
+    }
+
+    fn read_below(base: &Path) -> HostNames {
+        let text = |path: &str| read_text(&base.join(path)).unwrap_or_default();
+        let mut resolv_conf = text("etc/resolv.conf");
+        // The address of systemd's resolver, which only the host itself can ask.
+        if resolv_conf.lines().any(|line| line.trim() == "nameserver 127.0.0.53") {
+            let behind = text("run/systemd/resolve/resolv.conf");
+            if !behind.is_empty() {
+                resolv_conf = behind;
+            }
+        }
+        HostNames { hosts: text("etc/hosts"), resolv_conf }
+    }
 }
 
 /// `6.18.44-generic`: 6 and 18.
@@ -286,104 +297,6 @@ fn thermal_paths(base: &Path) -> Vec<String> {
     numbers.into_iter().map(|n| format!("/{directory}/cpu{n}/thermal_throttle")).collect()
 }
 
-/// The nodes below a directory, under the name `shown`, without what every container's `/dev` has
-/// of its own.
-fn host_devices(directory: &Path, shown: &Path) -> Result<Vec<HostDevice>> {
-    const OWN: [&str; 8] =
-        ["pts", "shm", "fd", "mqueue", "console", ".lxc", ".lxd-mounts", ".udev"];
-    let mut devices = Vec::new();
-    let mut ahead = vec![(directory.to_owned(), shown.to_owned())];
-    while let Some((directory, shown)) = ahead.pop() {
-        let listing = || format!("listing {}", directory.display());
-        for entry in fs::read_dir(&directory).doing(listing)? {
-            let entry = entry.doing(listing)?;
-            if OWN.iter().any(|name| entry.file_name() == *name) || devices.len() == MAX_DEVICES {
-                continue;
-            }
-            let path = shown.join(entry.file_name());
-            // A device may be pulled out while we look.
-            let Ok(meta) = fs::symlink_metadata(entry.path()) else { continue };
-            if meta.is_dir() {
-                ahead.push((entry.path(), path));
-            } else if let Some(device) = HostDevice::of(&meta, path) {
-                devices.push(device);
-            }
-        }
-    }
-    devices.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(devices)
-}
-
-impl HostDevice {
-    /// The device that a path stands for; `None` when it is none.
-    pub(super) fn of(meta: &fs::Metadata, path: PathBuf) -> Option<HostDevice> {
-        let kind = match meta.file_type() {
-            kind if kind.is_char_device() => 'c',
-            kind if kind.is_block_device() => 'b',
-            _ => return None,
-        };
-        Some(HostDevice {
-            path,
-            kind,
-            major: rustix::fs::major(meta.rdev()),
-            minor: rustix::fs::minor(meta.rdev()),
-            mode: meta.mode() & 0o7777,
-            uid: meta.uid(),
-            gid: meta.gid(),
-        })
-    }
-}
-
-/// Whether the host has an emulator or interpreter registered (binfmt_misc) for programs that
-/// begin with `header`.
-pub fn runs_foreign(header: &[u8]) -> bool {
-    runs_foreign_at(Path::new("/proc/sys/fs/binfmt_misc"), header)
-}
-
-fn runs_foreign_at(directory: &Path, header: &[u8]) -> bool {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.filter_map(|entry| read_text(&entry.path()).ok()).any(|text| takes(&text, header))
-}
-
-/// Whether one registration, as the kernel shows it, is on and fits.
-fn takes(text: &str, header: &[u8]) -> bool {
-    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let bytes = |name: &str| {
-        let digits = field(name)?;
-        let pair = |at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
-        (0..digits.len()).step_by(2).map(pair).collect::<Option<Vec<u8>>>()
-    };
-    let Some(magic) = bytes("magic ") else { return false };
-    let mask = bytes("mask ").unwrap_or_else(|| vec![0xff; magic.len()]);
-    let offset = field("offset ").and_then(|digits| digits.parse().ok()).unwrap_or(0);
-    let fits = |part: &[u8]| {
-        part.iter().zip(&mask).zip(&magic).all(|((byte, mask), magic)| byte & mask == magic & mask)
-    };
-    text.starts_with("enabled")
-        && magic.len() == mask.len()
-        && header.get(offset..offset + magic.len()).is_some_and(fits)
-}
-
-/// Resolves a `--device`: the node that it names, or all nodes below a directory, each with its
-/// path in the container.
-pub fn find_devices(host: &Path, target: &str) -> Result<Vec<(String, HostDevice)>> {
-    let looking =
-        || format!("error gathering device information while adding device {}", host.display());
-    let real = fs::canonicalize(host).doing(looking)?;
-    let meta = fs::metadata(&real).doing(looking)?;
-    if !meta.is_dir() {
-        return match HostDevice::of(&meta, real) {
-            Some(device) => Ok(vec![(target.to_owned(), device)]),
-            None => Err(crate::Error::invalid("not a device node").while_doing(looking())),
-        };
-    }
-    let inside = |device: HostDevice| {
-        let below = device.path.strip_prefix(&real).ok()?.to_str()?;
-        Some((format!("{target}/{below}"), device))
-    };
-    Ok(host_devices(&real, &real)?.into_iter().filter_map(inside).collect())
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -423,6 +336,7 @@ mod tests {
         assert_eq!((facts.kernel, facts.hostname.as_str()), ((6, 18), "box"));
         assert_eq!(facts.apparmor_profile.as_deref(), Some("docker-default"));
         assert_eq!(facts.capabilities.len(), 14);
+        assert!(!facts.ia32);
         assert!(facts.seccomp && facts.apparmor && !facts.selinux && !facts.mqueue);
         assert!(!facts.in_user_namespace());
         assert_eq!(
@@ -436,6 +350,20 @@ mod tests {
         let (_place, inside) = machine(&[("proc/self/uid_map", "0 1000 1\n1 100000 65536\n")]);
         assert!(inside.in_user_namespace());
         assert_eq!(inside.mapped_ids, 65537);
+    }
+
+    #[test]
+    fn the_resolver_behind_systemd() {
+        let (place, _) = machine(&[
+            ("etc/resolv.conf", "nameserver 127.0.0.53\n"),
+            ("run/systemd/resolve/resolv.conf", "nameserver 10.0.0.1\n"),
+        ]);
+        let names = HostNames::read_below(place.path());
+        assert_eq!(names.resolv_conf, "nameserver 10.0.0.1\n");
+        assert_eq!(names.hosts, "");
+        let (place, _) = machine(&[("etc/resolv.conf", "nameserver 127.0.0.53\n")]);
+        let names = HostNames::read_below(place.path());
+        assert_eq!(names.resolv_conf, "nameserver 127.0.0.53\n");
     }
 
     #[test]
@@ -462,32 +390,5 @@ mod tests {
         let (_place, plain) = machine(&v1[..3]);
         assert_eq!(plain.cgroups.version, CgroupVersion::V1);
         assert!(!plain.cgroups.systemd);
-    }
-
-    #[test]
-    fn registered_emulators() {
-        let place = tempfile::tempdir().unwrap();
-        let register = |text: &str| fs::write(place.path().join("x"), text).unwrap();
-        let fits = |header: &[u8]| runs_foreign_at(place.path(), header);
-        register("enabled\ninterpreter /q\nflags: F\noffset 1\nmagic 454c\nmask fff0\n");
-        assert!(fits(b"\x7fEL") && fits(b"\x7fEA") && !fits(b"\x7fEX") && !fits(b"\x7fE"));
-        register("disabled\noffset 0\nmagic 7f\n");
-        assert!(!fits(b"\x7fELF"));
-        register("enabled\nextension .exe\n");
-        assert!(!fits(b"\x7fELF"));
-    }
-
-    #[test]
-    fn devices_of_this_host() {
-        let devices = host_devices(Path::new("/dev"), Path::new("/dev")).unwrap();
-        let null = devices.iter().find(|d| d.path == Path::new("/dev/null")).unwrap();
-        assert_eq!((null.kind, null.major, null.minor), ('c', 1, 3));
-        assert!(devices.iter().all(|d| !d.path.starts_with("/dev/pts")));
-        let one = find_devices(Path::new("/dev/zero"), "/dev/nothing").unwrap();
-        assert_eq!((one[0].0.as_str(), one[0].1.minor), ("/dev/nothing", 5));
-        let error = find_devices(Path::new("/etc"), "/x").map(|found| found.len());
-        assert_eq!(error.unwrap(), 0);
-        let file = find_devices(Path::new("/proc/self/status"), "/x").unwrap_err().chain();
-        assert!(file.ends_with("not a device node"), "{file}");
     }
 }

@@ -6,12 +6,15 @@
 //! handle of it; the configuration is a pure function of its inputs, byte for byte. Does not know
 //! stores, snapshots or how networks are made.
 
+pub mod binfmt;
 pub mod capabilities;
 pub mod config;
+pub mod devices;
 pub mod files;
 pub mod flags;
 pub mod foreground;
 pub mod host;
+pub mod id_map;
 pub mod lookup;
 mod mounted;
 pub mod options;

@@ -68,6 +68,7 @@ fn filter(
     let host = SeccompHost {
         architecture: inputs.host.architecture.clone(),
         kernel: inputs.host.kernel,
+        ia32: inputs.host.ia32,
         x32: inputs.host.x32,
     };
     seccomp::resolve(choice, &host, capabilities)

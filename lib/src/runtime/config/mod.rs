@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{Root, Spec};
 use serde_json::Value;
 
-use super::host::{HostDevice, HostFacts};
+use super::devices::FoundDevice;
+use super::host::HostFacts;
 use super::options::{ImageDefaults, NamespaceMode, RunOptions, UserMode};
 use super::user::ResolvedUser;
 use crate::error::{Error, ErrorKind, Result};
@@ -50,17 +51,6 @@ pub struct Container {
     pub rated: BTreeMap<PathBuf, (u32, u32)>,
     /// A network namespace that was made for this container alone.
     pub network: Option<PathBuf>,
-}
-
-/// A device of the host for a container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FoundDevice {
-    /// Where it is inside.
-    pub target: String,
-    /// What it is.
-    pub device: HostDevice,
-    /// Some of `r`, `w`, `m`.
-    pub access: String,
 }
 
 /// A configuration, and what a person should hear about it.

@@ -11,7 +11,8 @@ use oci_spec::runtime::{
 
 use super::Inputs;
 use crate::error::{Error, ErrorKind, Result};
-use crate::runtime::host::{CgroupVersion, Cgroups, HostDevice};
+use crate::runtime::devices::HostDevice;
+use crate::runtime::host::{CgroupVersion, Cgroups};
 use crate::runtime::options::{DeviceRate, Resources};
 
 /// Microseconds of the scheduler's period that `--cpus` is counted in.

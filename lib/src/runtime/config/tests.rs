@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::runtime::capabilities;
+use crate::runtime::devices::HostDevice;
 use crate::runtime::flags::*;
 use crate::runtime::host::{CgroupVersion, Cgroups};
 use crate::runtime::options::*;
@@ -12,6 +13,7 @@ fn host() -> HostFacts {
     HostFacts {
         architecture: "amd64".into(),
         kernel: (6, 1),
+        ia32: true,
         x32: false,
         // The filter has tests of its own and would fill these texts.
         seccomp: false,

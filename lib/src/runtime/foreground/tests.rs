@@ -1,5 +1,7 @@
 //! Real runs of a root with nothing but busybox, where this machine can do that.
 
+#![allow(clippy::panic)]
+
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::symlink;
@@ -12,7 +14,7 @@ use crate::runtime::files;
 use crate::runtime::flags::*;
 use crate::runtime::host::HostFacts;
 use crate::runtime::options::{ImageDefaults, RunOptions, TerminalSize};
-use crate::runtime::prepare::prepare;
+use crate::runtime::prepare::{Sources, prepare};
 use crate::runtime::streams::Stream;
 use crate::runtime::terminal::Person;
 use crate::runtime::user::Accounts;
@@ -96,7 +98,8 @@ impl Machine {
         }
     }
 
-    fn bundle(&self, words: &[&str]) -> Bundle {
+    /// The bundle, and what must live until it has run.
+    fn bundle(&self, words: &[&str]) -> (Bundle, Sources) {
         use std::hash::{BuildHasher, RandomState};
         let options = RunOptions {
             command: words.iter().map(|word| (*word).to_owned()).collect(),
@@ -107,21 +110,23 @@ impl Machine {
         let user = options.user.clone().unwrap_or_default();
         let hosts = path.join("hosts");
         fs::write(&hosts, "127.0.0.1\tlocalhost\n").unwrap();
+        let sources = Sources::pin_binds(&options.mounts).unwrap();
         let container = Container {
             id: format!("creel-test-{:016x}", RandomState::new().hash_one(1)),
             root: path.join("root"),
             user: Accounts::read(&root).unwrap().resolve(&user, &options.groups).unwrap(),
             files: [(files::HOSTS.to_owned(), hosts)].into(),
+            sources: sources.paths().collect(),
             ..Container::default()
         };
         let host = HostFacts::gather(options.privileged).unwrap();
         let spec = build(&options, &ImageDefaults::default(), &host, &container).unwrap().spec;
         prepare(&root, &spec, true).unwrap();
-        Bundle::write(&path.join("bundle"), &container.id, &spec).unwrap()
+        (Bundle::write(&path.join("bundle"), &container.id, &spec).unwrap(), sources)
     }
 
     fn run_with(&self, words: &[&str], stdin: Stream, control: Control<'_>) -> Ran {
-        let bundle = self.bundle(words);
+        let (bundle, _sources) = self.bundle(words);
         let (mut from_stdout, stdout) = io::pipe().unwrap();
         let (mut from_stderr, stderr) = io::pipe().unwrap();
         let read = |from: &mut io::PipeReader| {
@@ -383,7 +388,7 @@ fn with_signals() {
     // Comes before there is anything to send it to, and would end the runtime.
     raise(libc::SIGUSR1);
     let script = "trap 'echo term; exit 6' TERM; echo ready; while :; do sleep 0.05; done";
-    let bundle = machine.bundle(&["sh", "-c", script]);
+    let (bundle, _) = machine.bundle(&["sh", "-c", script]);
     let (mut from, to) = io::pipe().unwrap();
     let streams =
         Streams { stdin: Stream::Null, stdout: Stream::Direct(to.into()), stderr: Stream::Null };
@@ -418,7 +423,7 @@ fn converse(machine: &Machine, words: &[&str], typed: &[u8]) -> (Result<Outcome>
     let (mut keyboard, tty) = pseudo_terminal();
     crate::sys::set_terminal_size(&tty, 57, 123).unwrap();
     let before = rustix::termios::tcgetattr(&tty).unwrap();
-    let bundle = machine.bundle(words);
+    let (bundle, _) = machine.bundle(words);
     let person = Person {
         input: Some(tty.try_clone().unwrap().into()),
         output: tty.try_clone().unwrap().into(),

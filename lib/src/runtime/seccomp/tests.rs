@@ -2,7 +2,7 @@ use super::*;
 use crate::runtime::capabilities::DEFAULT;
 
 fn host() -> SeccompHost {
-    SeccompHost { architecture: "amd64".into(), kernel: (6, 1), x32: true }
+    SeccompHost { architecture: "amd64".into(), kernel: (6, 1), ia32: true, x32: true }
 }
 
 fn default_filter(host: &SeccompHost, more: &[Capability]) -> LinuxSeccomp {
@@ -116,11 +116,14 @@ fn hosts_differ() {
     assert_eq!(rules(&arm, "cacheflush"), [ALLOW]);
     assert_eq!(rules(&arm, "arch_prctl"), [""; 0]);
     assert_eq!(arm.architectures().as_deref().unwrap(), [Arch::ScmpArchAarch64, Arch::ScmpArchArm]);
-    let without = default_filter(&SeccompHost { x32: false, ..host() }, &[]);
-    assert_eq!(
-        without.architectures().as_deref().unwrap(),
-        [Arch::ScmpArchX86_64, Arch::ScmpArchX86]
-    );
+    for (ia32, x32, known) in [
+        (true, false, &[Arch::ScmpArchX86_64, Arch::ScmpArchX86][..]),
+        (false, true, &[Arch::ScmpArchX86_64, Arch::ScmpArchX32]),
+        (false, false, &[Arch::ScmpArchX86_64]),
+    ] {
+        let filter = default_filter(&SeccompHost { ia32, x32, ..host() }, &[]);
+        assert_eq!(filter.architectures().as_deref().unwrap(), known);
+    }
 }
 
 fn own(json: &str) -> Result<LinuxSeccomp> {
