@@ -144,7 +144,7 @@ impl Repository {
             let state = (keeps_state && hasher.count() == upload.held).then_some(&hasher);
             journal.note(&upload.session, upload.held, state).await?;
         }
-        Ok(upload.finish(digest).await?)
+        upload.finish(digest).await
     }
 
     /// The upload that an earlier process has left, if the registry still has it.
