@@ -18,6 +18,11 @@ pub(super) struct Distribution {
 impl Distribution {
     /// Starts one; `None` where it is not installed. `more` is added to its configuration.
     pub(super) fn start(more: &str) -> Option<Distribution> {
+        Distribution::start_with("", more)
+    }
+
+    /// The same with more lines below `http:`.
+    pub(super) fn start_with(http: &str, more: &str) -> Option<Distribution> {
         let program = Path::new("/usr/bin/docker-registry");
         if !program.exists() {
             eprintln!("skipped: {} is not installed", program.display());
@@ -28,7 +33,7 @@ impl Distribution {
         let data = place.path().join("data");
         let config = format!(
             "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    \
-             enabled: true\nhttp:\n  addr: 127.0.0.1:{port}\nvalidation:\n  manifests:\n    \
+             enabled: true\nhttp:\n  addr: 127.0.0.1:{port}\n{http}validation:\n  manifests:\n    \
              urls:\n      allow:\n        - ^https?://\n{more}",
             data.display()
         );

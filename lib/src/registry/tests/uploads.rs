@@ -296,7 +296,8 @@ impl Read for Breaking {
 #[tokio::test]
 async fn an_upload_whose_content_fails_is_cancelled() {
     let (server, _) = upload_server(|_, _, _| None);
-    let repository = repository(small_pieces(), server.host(), Access::Push);
+    let options = ClientOptions { chunk: 100_000, ..options() };
+    let repository = repository(options, server.host(), Access::Push);
     let size = crate::blob::CHUNK + 5;
     let blob = Blob::Unnamed(Box::new(Breaking(size)));
     let error = repository.put_blob(blob, None, None).await.unwrap_err();
