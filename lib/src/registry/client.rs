@@ -1,7 +1,7 @@
 //! The client: one for a whole job, so that connections, tokens and knowledge are shared.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::auth::Errand;
 use super::options::{Access, ClientOptions};
@@ -46,6 +46,7 @@ impl Client {
                 registry: endpoint.registry,
                 errand: Errand { repository: endpoint.repository.clone(), scopes },
                 name: endpoint.repository,
+                lists_referrers: OnceLock::new(),
             }));
         }
         if places.is_empty() {

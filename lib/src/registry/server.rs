@@ -113,8 +113,6 @@ pub(super) struct Server {
     /// Pairs of repositories between which nothing can be mounted.
     refused_mounts: Mutex<HashSet<(String, String)>>,
     pieces: Semaphore,
-    /// Whether it lists referrers itself, once that is known.
-    pub(super) lists_referrers: OnceLock<bool>,
     /// Held while a fallback tag of referrers is rewritten.
     pub(super) rewriting: tokio::sync::Mutex<()>,
 }
@@ -150,7 +148,6 @@ impl Server {
             holders: Mutex::default(),
             refused_mounts: Mutex::default(),
             pieces: Semaphore::new(UPLOADS_IN_PIECES),
-            lists_referrers: OnceLock::new(),
             rewriting: tokio::sync::Mutex::default(),
         })
     }
@@ -243,13 +240,18 @@ impl Server {
                 .await
                 .map_err(Failure::lasting)?;
             let Some(header) = renewed else {
-                return Err(self.authorizer.refused(refusal, shown.is_none()));
+                return Err(self.authorizer.refused(refusal, &call.errand));
             };
             shown = Some(header);
             answer = self.exchange(&line, &request, shown.as_ref()).await?;
         }
         self.pass_on_warnings(&answer);
-        expected(answer, call, shown.as_ref()).await
+        let is_refused =
+            answer.status() == StatusCode::UNAUTHORIZED && same_origin(&answer.url, base);
+        match expected(answer, call, shown.as_ref()).await {
+            Err(failure) if is_refused => Err(self.authorizer.refused(failure, &call.errand)),
+            other => other,
+        }
     }
 
     async fn exchange(

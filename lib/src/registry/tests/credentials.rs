@@ -115,7 +115,7 @@ async fn anonymous_is_told_to_log_in() {
     let repository = repository(options(), server.host(), Access::Pull);
     let error = repository.manifest("1").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthorized);
-    assert!(error.chain().contains("there are no credentials"), "{}", error.chain());
+    assert!(error.chain().contains("no credentials for it"), "{}", error.chain());
     assert_eq!(server.lines().len(), 1);
 }
 
@@ -182,6 +182,7 @@ async fn redirects_carry_secrets_only_to_their_origin() {
         "/v2/a/b/manifests/same" => Reply::new(307).header("Location", "/v2/moved"),
         "/v2/a/b/manifests/port" => Reply::new(302).header("Location", &elsewhere),
         "/v2/a/b/manifests/private" => Reply::new(307).header("Location", "http://127.0.0.2:1/x"),
+        "/v2/a/b/manifests/name" => Reply::new(307).header("Location", "http://localhost:1/x"),
         "/v2/a/b/manifests/loop" => Reply::new(307).header("Location", "loop"),
         "/v2/a/b/manifests/file" => Reply::new(307).header("Location", "file:///etc/passwd"),
         _ => manifest(),
@@ -202,6 +203,7 @@ async fn redirects_carry_secrets_only_to_their_origin() {
 
     for (name, kind, text) in [
         ("private", ErrorKind::Denied, "127.0.0.2 is a private address"),
+        ("name", ErrorKind::Denied, "localhost has the private address"),
         ("loop", ErrorKind::Failed, "more than 10 redirects"),
         ("file", ErrorKind::Invalid, "no http(s) URL"),
     ] {
