@@ -7,11 +7,13 @@ pub mod blob;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
+pub mod copy;
 pub mod error;
 pub mod layer;
 pub mod progress;
 pub mod registry;
 pub mod spec;
+pub mod store;
 pub mod sys;
 pub mod transport;
 

@@ -1,1 +1,8 @@
 //! The one integration test binary.
+
+mod copy;
+mod structure;
+mod suite;
+#[allow(dead_code, unused_imports, reason = "support offers whole tools, used or not")]
+mod support;
+mod support_tests;

@@ -1,10 +1,18 @@
-//! Content as a stream: opened, verified, and handed across the border of async code.
+//! Content as a stream: opened, verified, wrapped and unwrapped, and handed across the border of
+//! async code.
 //!
 //! A [`Blob`] is what a place hands out. However it is consumed, its reader fails at the end unless
 //! size and digest match, so nobody verifies twice and nobody publishes before the end was seen.
 //! Memory is bounded by a few chunks per open blob. Knows bytes and digests, no places.
 
 mod border;
+mod decode;
+mod digest_writer;
+mod encode;
+mod gunzip;
+mod gzip;
+mod input;
+mod recompress;
 mod verify;
 
 use std::fs::File;
@@ -16,6 +24,10 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 pub use border::{BlobReader, blocking, consume_stream};
+pub use decode::{Budget, Decoder, Format};
+pub use digest_writer::DigestWriter;
+pub use encode::{Encoder, Encoding};
+pub use recompress::{Expectation, Recompressed, Recompressor};
 pub use verify::{VerifiedStream, Verifier, VerifyReader};
 
 use crate::error::Result;

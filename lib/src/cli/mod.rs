@@ -2,12 +2,14 @@
 //! themselves. Used by `bins/` alone.
 
 mod docs;
+mod environment;
 mod failure;
 mod progress;
 mod size;
 mod verb;
 
 pub use docs::{Shell, completion, man_pages};
+pub use environment::default_root;
 pub use failure::{exit_code, report_failure};
 pub use progress::{Style, listener};
 pub use size::{bytes, table};

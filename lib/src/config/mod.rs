@@ -7,10 +7,10 @@ mod auth;
 mod certs;
 mod credential;
 mod files;
+mod members;
 mod paths;
 mod policy;
 mod registries;
-mod strict_json;
 
 pub use auth::{AuthKey, AuthStore, Found, Logout, Origin, Place};
 pub use certs::{Certificates, ClientIdentity, Pem};

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 /// Lets a limited number of holders through, largest weight first, then in order of arrival.
 #[derive(Clone)]
-pub struct Gate(Arc<Mutex<State>>);
+pub(super) struct Gate(Arc<Mutex<State>>);
 
 struct State {
     free: usize,
@@ -22,17 +22,17 @@ struct Waiter {
 }
 
 /// The right to work; given back when dropped.
-pub struct Pass(Option<Arc<Mutex<State>>>);
+pub(super) struct Pass(Option<Arc<Mutex<State>>>);
 
 impl Gate {
     /// A gate for `width` holders (at least one).
-    pub fn new(width: usize) -> Gate {
+    pub(super) fn new(width: usize) -> Gate {
         let state = State { free: width.max(1), arrivals: 0, waiting: BinaryHeap::new() };
         Gate(Arc::new(Mutex::new(state)))
     }
 
     /// Waits for a place. `weight` is the size of the work in bytes.
-    pub async fn pass(&self, weight: u64) -> Pass {
+    pub(super) async fn pass(&self, weight: u64) -> Pass {
         let woken = {
             let mut state = lock(&self.0);
             if state.free > 0 {
@@ -72,7 +72,8 @@ fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
 
 impl Ord for Waiter {
     fn cmp(&self, other: &Waiter) -> std::cmp::Ordering {
-        (self.weight, std::cmp::Reverse(self.arrival)).cmp(&(other.weight, std::cmp::Reverse(other.arrival)))
+        (self.weight, std::cmp::Reverse(self.arrival))
+            .cmp(&(other.weight, std::cmp::Reverse(other.arrival)))
     }
 }
 

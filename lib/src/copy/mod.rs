@@ -4,13 +4,16 @@
 //! name last. Decisions are made in `plan` from manifests and configs alone; `run` carries them
 //! out. Knows places only through the traits of `transport`, and prints nothing.
 
+mod attached;
 mod convert;
 mod gate;
 mod options;
 mod plan;
 mod remembered;
 mod run;
+mod schema1;
 mod session;
+pub mod sync;
 
 use std::sync::Arc;
 
@@ -21,7 +24,8 @@ pub use options::{
 pub use remembered::Remembered;
 pub use session::Session;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::spec::Dialect;
 use crate::transport::{Sink, Source};
 
 /// Copies one image or index from `source` to `sink`.
@@ -40,6 +44,18 @@ pub async fn copy<S: Source + 'static, D: Sink + 'static>(
     session: &Session,
 ) -> Result<CopyReport> {
     let plan = plan::plan(source.as_ref(), sink.as_ref(), &options).await?;
+    if let Some(schema1) = plan.schema1() {
+        if options.preserve_digests {
+            return Err(Error::unsupported(
+                "schema 1 manifests are converted when they are copied, which --preserve-digests forbids",
+            ));
+        }
+        let dialect = convert::dialect(&options).unwrap_or(Dialect::Docker);
+        let converted =
+            schema1::Converted::read(source.as_ref(), schema1, dialect, &session.scratch).await?;
+        let copied = Box::pin(copy(Arc::new(converted), sink, destination, options, session));
+        return Ok(CopyReport { source_digest: plan.source_digest, ..copied.await? });
+    }
     let destination = destination.to_owned();
     let run = run::Run { source, sink, options, session: session.clone(), destination };
     run.carry_out(plan).await

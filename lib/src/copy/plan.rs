@@ -11,8 +11,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::options::{CopyOptions, PlanReport, PlannedBlob, PlannedManifest, Selection, Shape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::{
-    Body, Descriptor, Digest, ImageConfig, ImageManifest, MAX_CONFIG, MAX_INDEX_DEPTH, MAX_MANIFEST, Manifest,
-    MediaType, Platform,
+    Body, Descriptor, Digest, Image, ImageConfig, ImageManifest, MAX_CONFIG, MAX_INDEX_DEPTH,
+    MAX_MANIFEST, Manifest, MediaType, Platform, Schema1,
 };
 use crate::transport::{Abilities, ItemKind, Presence, Sink, Source, Usual};
 
@@ -31,6 +31,8 @@ pub(super) struct Plan {
     pub nodes: Vec<Node>,
     /// Blobs, each once, largest first.
     pub leaves: Vec<Leaf>,
+    /// Manifests below the root that the destination has with all that they refer to.
+    pub complete: Vec<Descriptor>,
     /// The destination has it all; nothing else is filled in.
     pub unchanged: Option<Descriptor>,
 }
@@ -43,6 +45,8 @@ pub(super) struct Node {
     pub wanted: Option<Vec<Digest>>,
     /// Whether the index is written anew with only those.
     pub strip: bool,
+    /// It is BuildKit's attestation about another entry.
+    pub attestation: bool,
     /// Where its image runs, if an index told it.
     pub platform: Option<Platform>,
     /// Its config, where it had to be read.
@@ -77,9 +81,15 @@ impl Leaf {
 }
 
 /// Makes the plan.
-pub(super) async fn plan<S: Source, D: Sink>(source: &S, sink: &D, options: &CopyOptions) -> Result<Plan> {
+pub(super) async fn plan<S: Source, D: Sink>(
+    source: &S,
+    sink: &D,
+    options: &CopyOptions,
+) -> Result<Plan> {
     let current = sink.current().await?;
-    if options.no_clobber && let Some(there) = &current {
+    if options.no_clobber
+        && let Some(there) = &current
+    {
         return Ok(Plan::unchanged(there.digest.clone(), there.clone()));
     }
     if let Some(there) = &current
@@ -88,14 +98,28 @@ pub(super) async fn plan<S: Source, D: Sink>(source: &S, sink: &D, options: &Cop
         return Ok(Plan::unchanged(root.digest.clone(), root));
     }
     let root = source.read_root().await?;
-    if let Some(expected) = &options.expected && expected != root.digest() {
-        return Err(Error::corrupt(format!("the source's manifest is {}, not {expected}", root.digest())));
+    if let Some(expected) = &options.expected
+        && expected != root.digest()
+    {
+        return Err(Error::corrupt(format!(
+            "the source's manifest is {}, not {expected}",
+            root.digest()
+        )));
     }
     let planner = Planner { source, sink, options, abilities: sink.abilities() };
-    let source_digest = root.digest().clone();
-    let mut nodes = planner.walk(root).await?;
-    let leaves = planner.leaves(&mut nodes).await?;
-    Ok(Plan { source_digest, current, nodes, leaves, unchanged: None })
+    planner.plan(root, current).await
+}
+
+/// Plans the graph below one manifest, without a name at the destination.
+pub(super) async fn graph<S: Source, D: Sink>(
+    source: &S,
+    sink: &D,
+    options: &CopyOptions,
+    root: &Descriptor,
+) -> Result<Plan> {
+    let planner = Planner { source, sink, options, abilities: sink.abilities() };
+    let root = planner.load(root).await?;
+    planner.plan(root, None).await
 }
 
 /// The root, if the destination's name already points to exactly that and all of it is there.
@@ -114,14 +138,31 @@ async fn unchanged_root<S: Source, D: Sink>(
         return Ok(None);
     }
     let root = source.resolve().await?;
-    let same = root.digest == there.digest && options.expected.as_ref().is_none_or(|e| *e == root.digest);
+    let same =
+        root.digest == there.digest && options.expected.as_ref().is_none_or(|e| *e == root.digest);
     Ok((same && sink.presence(&root).await? == Presence::Complete).then_some(root))
 }
 
 impl Plan {
     fn unchanged(source_digest: Digest, root: Descriptor) -> Plan {
         let current = Some(root.clone());
-        Plan { source_digest, current, nodes: Vec::new(), leaves: Vec::new(), unchanged: Some(root) }
+        Plan {
+            source_digest,
+            current,
+            nodes: Vec::new(),
+            leaves: Vec::new(),
+            complete: Vec::new(),
+            unchanged: Some(root),
+        }
+    }
+
+    /// The root, if it is a schema 1 manifest, of which nothing can be planned before its layers
+    /// were read.
+    pub(super) fn schema1(&self) -> Option<&Schema1> {
+        match self.nodes.last().map(|node| node.manifest.body()) {
+            Some(Body::Schema1(schema1)) => Some(schema1),
+            _ => None,
+        }
     }
 
     /// The plan in words and numbers.
@@ -147,7 +188,12 @@ impl Plan {
                     platform: node.platform.as_ref().map(Platform::to_string),
                 })
                 .collect(),
-            bytes: self.leaves.iter().filter(|leaf| !leaf.present).map(|leaf| leaf.descriptor.size).sum(),
+            bytes: self
+                .leaves
+                .iter()
+                .filter(|leaf| !leaf.present)
+                .map(|leaf| leaf.descriptor.size)
+                .sum(),
             blobs: self
                 .leaves
                 .iter()
@@ -176,11 +222,20 @@ struct Pending {
 }
 
 impl<S: Source, D: Sink> Planner<'_, S, D> {
-    /// Reads the graph below `root` level by level; children end up before parents.
-    async fn walk(&self, root: Manifest) -> Result<Vec<Node>> {
+    async fn plan(&self, root: Manifest, current: Option<Descriptor>) -> Result<Plan> {
+        let source_digest = root.digest().clone();
+        let (mut nodes, complete) = self.walk(root).await?;
+        let leaves = self.leaves(&mut nodes).await?;
+        Ok(Plan { source_digest, current, nodes, leaves, complete, unchanged: None })
+    }
+
+    /// Reads the graph below `root` level by level; children end up before parents. Also names
+    /// what need not be read because the destination has it whole.
+    async fn walk(&self, root: Manifest) -> Result<(Vec<Node>, Vec<Descriptor>)> {
         let root = self.choose_root(root).await?;
         let mut seen: HashSet<Digest> = HashSet::from([root.manifest.digest().clone()]);
         let mut missing = Vec::new();
+        let mut complete = Vec::new();
         let mut levels = vec![vec![root]];
         let mut count = 1;
         while let Some(level) = levels.last() {
@@ -203,14 +258,14 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
             for outcome in read {
                 match outcome {
                     Read::Node(node) => next.push(*node),
-                    Read::Complete => {}
+                    Read::Complete(descriptor) => complete.push(descriptor),
                     Read::Missing(pending) => missing.push(pending),
                 }
             }
             levels.push(next);
         }
         self.check_missing(&missing)?;
-        Ok(levels.into_iter().rev().flatten().collect())
+        Ok((levels.into_iter().rev().flatten().collect(), complete))
     }
 
     /// Applies the selection to the root: perhaps another root, perhaps only some entries.
@@ -222,7 +277,10 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
             return self.node(root, None, None);
         };
         let host = [Platform::host()];
-        let (platforms, shape): (&[Platform], Shape) = match (&self.options.selection, self.abilities.usual) {
+        let (platforms, shape): (&[Platform], Shape) = match (
+            &self.options.selection,
+            self.abilities.usual,
+        ) {
             (Selection::All, Usual::HostAlone) => {
                 return Err(Error::usage(
                     "this destination holds single images, not all platforms of an index: choose one with --platform",
@@ -234,12 +292,16 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
             (Selection::Usual, Usual::HostInIndex) => (&host, Shape::Sparse),
             (Selection::Usual, Usual::HostAlone) => (&host, Shape::Single),
             (Selection::Platforms(platforms, _), Usual::HostAlone) => (platforms, Shape::Single),
-            (Selection::Platforms(platforms, Shape::Stripped), Usual::HostInIndex) => (platforms, Shape::Sparse),
+            (Selection::Platforms(platforms, Shape::Stripped), Usual::HostInIndex) => {
+                (platforms, Shape::Sparse)
+            }
             (Selection::Platforms(platforms, shape), _) => (platforms, *shape),
         };
         let mut chosen = Vec::new();
         for platform in platforms {
-            let entry = platform.choose(&index.manifests).ok_or_else(|| no_platform(platform, &index.manifests))?;
+            let entry = platform
+                .choose(&index.manifests)
+                .ok_or_else(|| no_platform(platform, &index.manifests))?;
             if !chosen.contains(&entry) {
                 chosen.push(entry);
             }
@@ -250,14 +312,21 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
                 let manifest = self.load(&one).await?;
                 Box::pin(self.choose_root(manifest)).await
             }
-            (Shape::Single, _) => Err(Error::usage("only one platform can be copied without its index")),
+            (Shape::Single, _) => {
+                Err(Error::usage("only one platform can be copied without its index"))
+            }
             (_, chosen) => {
-                let mut keep: Vec<Digest> = chosen.iter().map(|entry| entry.digest.clone()).collect();
+                let mut keep: Vec<Digest> =
+                    chosen.iter().map(|entry| entry.digest.clone()).collect();
                 if self.abilities.usual == Usual::Whole {
                     let about = |entry: &&Descriptor| {
-                        entry.attests().is_some_and(|digest| chosen.iter().any(|c| c.digest.to_string() == digest))
+                        entry.attests().is_some_and(|digest| {
+                            chosen.iter().any(|c| c.digest.to_string() == digest)
+                        })
                     };
-                    keep.extend(index.manifests.iter().filter(about).map(|entry| entry.digest.clone()));
+                    keep.extend(
+                        index.manifests.iter().filter(about).map(|entry| entry.digest.clone()),
+                    );
                 }
                 let strip = shape == Shape::Stripped;
                 Ok(Node { strip, ..self.node(root, None, Some(keep))? })
@@ -272,7 +341,9 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
         let offered = config.platform();
         match platforms.iter().find(|platform| platform.accepts(&offered).is_none()) {
             None => Ok(()),
-            Some(platform) => Err(Error::not_found(format!("the image is for {offered}, not for {platform}"))),
+            Some(platform) => {
+                Err(Error::not_found(format!("the image is for {offered}, not for {platform}")))
+            }
         }
     }
 
@@ -281,10 +352,14 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
         // What is to be written anew must be read, even if its old form is there.
         let rewritten = self.options.format.is_some() || self.options.compression.is_some();
         if !rewritten && self.sink.presence(&pending.descriptor).await? == Presence::Complete {
-            return Ok(Read::Complete);
+            return Ok(Read::Complete(pending.descriptor));
         }
         match self.load(&pending.descriptor).await {
-            Ok(manifest) => Ok(Read::Node(Box::new(self.node(manifest, pending.platform, None)?))),
+            Ok(manifest) => {
+                let attestation = pending.descriptor.is_attestation();
+                let node = self.node(manifest, pending.platform, None)?;
+                Ok(Read::Node(Box::new(Node { attestation, ..node })))
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Read::Missing(pending)),
             Err(error) => Err(error),
         }
@@ -297,7 +372,7 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
 
     async fn config(&self, image: &ImageManifest) -> Result<ImageConfig> {
         let blob = self.source.open(&image.config).await?;
-        ImageConfig::parse(blob.into_bytes(MAX_CONFIG).await?)
+        ImageConfig::verified(blob.into_bytes(MAX_CONFIG).await?, &image.config)
     }
 
     fn node(
@@ -313,7 +388,14 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
                 manifest.digest()
             )));
         }
-        Ok(Node { manifest: Arc::new(manifest), wanted, strip: false, platform, config: None })
+        Ok(Node {
+            manifest: Arc::new(manifest),
+            wanted,
+            strip: false,
+            attestation: false,
+            platform,
+            config: None,
+        })
     }
 
     /// An index whose images are not all at the source must not be copied as if it were whole.
@@ -348,7 +430,7 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
             if image.is_image() && self.abilities.wants_diff_ids {
                 node.config = Some(self.config(image).await?);
             }
-            for leaf in image_leaves(image, node.config.as_ref())? {
+            for leaf in image_leaves(&manifest, image, node.config.as_ref())? {
                 leaves.entry(leaf.descriptor.digest.clone()).or_insert(leaf);
             }
         }
@@ -358,7 +440,9 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
             .try_collect()
             .await?;
         leaves.sort_by(|a, b| {
-            let key = |leaf: &Leaf| (leaf.kind != ItemKind::Config, std::cmp::Reverse(leaf.descriptor.size));
+            let key = |leaf: &Leaf| {
+                (leaf.kind != ItemKind::Config, std::cmp::Reverse(leaf.descriptor.size))
+            };
             key(a).cmp(&key(b)).then_with(|| a.descriptor.digest.cmp(&b.descriptor.digest))
         });
         Ok(leaves)
@@ -366,7 +450,8 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
 
     /// Finds out what has to happen to a blob.
     async fn settle(&self, mut leaf: Leaf) -> Result<Leaf> {
-        leaf.convert = self.options.compression.is_some_and(|wanted| wanted.applies_to(&leaf.descriptor));
+        leaf.convert =
+            self.options.compression.is_some_and(|wanted| wanted.applies_to(&leaf.descriptor));
         leaf.present =
             !leaf.convert && self.sink.presence(&leaf.descriptor).await? != Presence::Missing;
         Ok(leaf)
@@ -376,7 +461,7 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
 /// What came of reading one manifest.
 enum Read {
     Node(Box<Node>),
-    Complete,
+    Complete(Descriptor),
     Missing(Pending),
 }
 
@@ -388,16 +473,25 @@ fn pending_below(level: &[Node], seen: &mut HashSet<Digest>) -> Vec<Pending> {
         for entry in &index.manifests {
             let wanted = node.wanted.as_ref().is_none_or(|wanted| wanted.contains(&entry.digest));
             if wanted && seen.insert(entry.digest.clone()) {
-                pending.push(Pending { descriptor: entry.clone(), platform: entry.platform.clone() });
+                pending
+                    .push(Pending { descriptor: entry.clone(), platform: entry.platform.clone() });
             }
         }
     }
     pending
 }
 
-fn image_leaves(image: &ImageManifest, config: Option<&ImageConfig>) -> Result<Vec<Leaf>> {
+fn image_leaves(
+    manifest: &Manifest,
+    image: &ImageManifest,
+    config: Option<&ImageConfig>,
+) -> Result<Vec<Leaf>> {
     let diff_ids = match config {
-        Some(config) => Some(config.diff_ids_for(image.layers.len())?),
+        // Also checks that config and manifest speak of the same layers.
+        Some(config) => {
+            let image = Image::new(manifest.clone(), config.clone())?;
+            Some(image.layers().iter().map(|layer| layer.diff_id.clone()).collect::<Vec<_>>())
+        }
         None => None,
     };
     let leaf = |descriptor: &Descriptor, kind| Leaf {
@@ -409,11 +503,14 @@ fn image_leaves(image: &ImageManifest, config: Option<&ImageConfig>) -> Result<V
     };
     let mut leaves = Vec::with_capacity(image.layers.len() + 1);
     let config_kind = if image.is_image() { ItemKind::Config } else { ItemKind::Other };
-    leaves.push(Leaf { content: config.map(|config| config.raw().clone()), ..leaf(&image.config, config_kind) });
+    leaves.push(Leaf {
+        content: config.map(|config| config.raw().clone()),
+        ..leaf(&image.config, config_kind)
+    });
     for (position, layer) in image.layers.iter().enumerate() {
         let kind = match layer.media_type {
             MediaType::Layer(_) => {
-                ItemKind::Layer(diff_ids.and_then(|ids| ids.get(position)).cloned())
+                ItemKind::Layer(diff_ids.as_ref().and_then(|ids| ids.get(position)).cloned())
             }
             _ => ItemKind::Other,
         };

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::options::LayerCompression;
 use crate::spec::{Compression, Descriptor, DiffId, Digest};
-use crate::sys::atomic;
+use crate::sys;
 
 /// The record, or nothing at all where no directory can be written.
 pub struct Remembered {
@@ -18,7 +18,7 @@ pub struct Remembered {
 
 /// What a layer became.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Became {
+pub(super) struct Became {
     /// The blob.
     pub descriptor: Descriptor,
     /// Digest of its uncompressed stream.
@@ -33,31 +33,32 @@ impl Remembered {
 
     /// What `layer` became before, if that is known.
     pub(super) fn find(&self, layer: &Digest, how: LayerCompression) -> Option<Became> {
-        let bytes = std::fs::read(self.path(layer, how)?).ok()?;
+        let bytes = std::fs::read(self.directory.as_ref()?.join(name(layer, how))).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
     /// Notes what `layer` became. Failing to do so costs only time later.
     pub(super) fn record(&self, layer: &Digest, how: LayerCompression, became: &Became) {
-        let (Some(path), Ok(bytes)) = (self.path(layer, how), serde_json::to_vec(became)) else { return };
-        if let Some(parent) = path.parent()
-            && std::fs::create_dir_all(parent).is_ok()
+        let (Some(directory), Ok(bytes)) = (&self.directory, serde_json::to_vec(became)) else {
+            return;
+        };
+        if std::fs::create_dir_all(directory).is_ok()
+            && let Ok(directory) = sys::Dir::open(directory)
         {
-            let _ = atomic::write_file(&path, &bytes);
+            let _ = sys::write_file(&directory, name(layer, how).as_bytes(), &bytes, 0o644);
         }
     }
+}
 
-    /// The name holds everything that the result's bytes depend on.
-    fn path(&self, layer: &Digest, how: LayerCompression) -> Option<PathBuf> {
-        let algorithm = match how.compression {
-            Compression::None => "none",
-            Compression::Gzip => "gzip",
-            Compression::Zstd => "zstd",
-        };
-        let level = how.level.map_or("default".to_owned(), |level| level.to_string());
-        let name = format!("{}-{algorithm}-{level}-v{ENCODER_VERSION}.json", layer.hex());
-        Some(self.directory.as_ref()?.join(name))
-    }
+/// The name holds everything that the result's bytes depend on.
+fn name(layer: &Digest, how: LayerCompression) -> String {
+    let algorithm = match how.compression {
+        Compression::None => "none",
+        Compression::Gzip => "gzip",
+        Compression::Zstd => "zstd",
+    };
+    let level = how.level.map_or("default".to_owned(), |level| level.to_string());
+    format!("{}-{algorithm}-{level}-v{ENCODER_VERSION}.json", layer.hex())
 }
 
 /// Changed whenever an encoder of ours may give other bytes than before.

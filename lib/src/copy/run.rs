@@ -1,30 +1,31 @@
 //! Carries a plan out: blobs in parallel, then manifests from the leaves to the root, then names.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::task::JoinSet;
 
-use super::convert;
+use super::attached;
+use super::convert::{self, Changes};
 use super::options::{CopyOptions, CopyReport, LayerCompression, Tally};
 use super::plan::{Leaf, Node, Plan};
 use super::remembered::Became;
 use super::session::Session;
-use crate::blob::{Blob, Recompressor};
+use crate::blob::{Blob, Budget, Encoding, Expectation, Recompressor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Event, Task};
 use crate::spec::{Descriptor, Digest, Manifest, MediaType};
+use crate::sys;
 use crate::transport::{Item, ItemKind, Sink, Source};
 
 /// One copy under way.
 pub(super) struct Run<S, D> {
-    pub source: Arc<S>,
-    pub sink: Arc<D>,
-    pub options: Arc<CopyOptions>,
-    pub session: Session,
+    pub(super) source: Arc<S>,
+    pub(super) sink: Arc<D>,
+    pub(super) options: Arc<CopyOptions>,
+    pub(super) session: Session,
     /// Names the destination among all destinations of the job.
-    pub destination: String,
+    pub(super) destination: String,
 }
 
 impl<S, D> Clone for Run<S, D> {
@@ -57,14 +58,14 @@ struct Arrived {
 
 impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
     /// Does what the plan says and publishes the root.
-    pub async fn carry_out(&self, plan: Plan) -> Result<CopyReport> {
+    pub(super) async fn carry_out(&self, plan: Plan) -> Result<CopyReport> {
         let started = Instant::now();
         let mut report = CopyReport::starting(&plan);
         if plan.unchanged.is_some() {
             return Ok(report);
         }
-        let became = self.move_leaves(plan.leaves, &mut report).await?;
-        let root = self.write_manifests(&plan.nodes, became, &mut report).await?;
+        let changes = self.move_leaves(plan.leaves, &mut report).await?;
+        let root = self.write_manifests(&plan.nodes, changes, &mut report).await?;
         let there = plan.current.as_ref().is_some_and(|current| current.digest == *root.digest());
         if there && report.moved.blobs == 0 && report.manifests == 0 {
             report.unchanged = true;
@@ -76,24 +77,57 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
             self.sink.publish(Some(tag), &root).await?;
             report.additional_tags.push(tag.clone());
         }
+        if self.options.with_referrers {
+            self.bring_referrers(&plan.nodes, plan.complete, &root, &mut report).await?;
+        }
         report.digest = root.digest().clone();
         report.media_type = root.media_type().clone();
         report.seconds = started.elapsed().as_secs_f64();
         Ok(report)
     }
 
-    /// Moves all blobs; the result says what each became.
-    async fn move_leaves(
+    /// What refers to the manifests that were copied comes along, unless their bytes changed: then
+    /// it speaks of something that is not there.
+    async fn bring_referrers(
+        &self,
+        nodes: &[Node],
+        complete: Vec<Descriptor>,
+        root: &Manifest,
+        report: &mut CopyReport,
+    ) -> Result<()> {
+        let unchanged = nodes.last().is_some_and(|node| node.manifest.digest() == root.digest());
+        let rewritten =
+            convert::dialect(&self.options).is_some() || self.options.compression.is_some();
+        if !unchanged {
+            self.session.listener.event(Event::Warning(format!(
+                "{} changed on the way: what refers to it stays behind",
+                report.source_digest
+            )));
+        }
+        let mut subjects: Vec<Descriptor> = Vec::new();
+        if !rewritten {
+            let below = nodes.len().saturating_sub(1);
+            let taken = if unchanged { nodes.len() } else { below };
+            subjects.extend(nodes[..taken].iter().map(|node| node.manifest.descriptor()));
+            subjects.extend(complete);
+        } else if unchanged {
+            subjects.push(root.descriptor());
+        }
+        attached::bring(self, subjects, report).await
+    }
+
+    /// Moves all blobs; the result says which of them changed.
+    pub(super) async fn move_leaves(
         &self,
         leaves: Vec<Leaf>,
         report: &mut CopyReport,
-    ) -> Result<HashMap<Digest, Descriptor>> {
+    ) -> Result<Changes> {
         let mut transfers = JoinSet::new();
         for leaf in leaves {
             let run = self.clone();
             transfers.spawn(async move { run.bring(leaf).await });
         }
-        let mut became = HashMap::new();
+        let mut changes = Changes::default();
         while let Some(joined) = transfers.join_next().await {
             let arrived = match joined {
                 Ok(Ok(arrived)) => arrived,
@@ -113,9 +147,12 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
                 Arrival::Skipped => &mut report.skipped,
             };
             tally.add(arrived.descriptor.size);
-            became.insert(arrived.digest, arrived.descriptor);
+            if arrived.digest != arrived.descriptor.digest {
+                let became = (arrived.descriptor.digest, arrived.descriptor.size);
+                changes.layers.insert(arrived.digest, became);
+            }
         }
-        Ok(became)
+        Ok(changes)
     }
 
     /// Brings one blob to the destination, or finds that another copy of this job has.
@@ -178,7 +215,8 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
     async fn convert(&self, leaf: &Leaf, how: LayerCompression) -> Result<(Descriptor, Arrival)> {
         let digest = &leaf.descriptor.digest;
         if let Some(known) = self.session.remembered.find(digest, how) {
-            let there = self.sink.presence(&known.descriptor).await? != crate::transport::Presence::Missing
+            let there = self.sink.presence(&known.descriptor).await?
+                != crate::transport::Presence::Missing
                 || self.sink.link(&known.descriptor, &crate::transport::Origin::Elsewhere).await?;
             if there {
                 self.skipped(leaf, "exists");
@@ -192,53 +230,55 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
             .open(&leaf.descriptor)
             .await?
             .metered(Arc::new(move |bytes| meter.advance(bytes)));
-        let recompressor = Recompressor::new(content.into_reader().await?, how.compression, how.level)?;
+        let expected = match &leaf.kind {
+            ItemKind::Layer(diff_id) => diff_id.clone(),
+            _ => None,
+        };
+        let recompressor = Recompressor::new(
+            content.into_reader().await?,
+            Encoding { compression: how.compression, level: how.level },
+            sys::available_cores(),
+            Expectation { diff_id: expected, budget: Budget::default() },
+        )?;
         let outcome = recompressor.outcome();
         let item = Item { kind: leaf.kind.clone(), descriptor: None };
         let put = self.sink.put(item, Blob::Unnamed(Box::new(recompressor))).await?;
-        let diff_id = outcome.diff_id().ok_or_else(|| {
+        let diff_id = outcome.get().map(|outcome| outcome.diff_id.clone()).ok_or_else(|| {
             Error::new(ErrorKind::Failed, "the destination did not read the layer to its end")
         })?;
-        if let ItemKind::Layer(Some(expected)) = &leaf.kind
-            && *expected != diff_id
-        {
-            return Err(Error::corrupt(format!(
-                "the layer unpacks to {diff_id}, but the image's config says {expected}"
-            )));
-        }
-        let descriptor = convert::recompressed(&leaf.descriptor, how.compression, put.digest, put.size);
-        let became = Became { descriptor, diff_id };
+        let became = Became { descriptor: put, diff_id };
         self.session.remembered.record(digest, how, &became);
         task.done();
         Ok((became.descriptor, Arrival::Moved))
     }
 
     /// Writes the manifests below the root; returns the root as it is to be published.
-    async fn write_manifests(
+    pub(super) async fn write_manifests(
         &self,
         nodes: &[Node],
-        mut became: HashMap<Digest, Descriptor>,
+        mut changes: Changes,
         report: &mut CopyReport,
     ) -> Result<Manifest> {
         let Some((root, below)) = nodes.split_last() else {
             return Err(Error::new(ErrorKind::Failed, "a plan without manifests"));
         };
         for node in below {
-            let manifest = self.edited(node, &became)?;
+            let manifest = self.edited(node, &changes)?;
             let descriptor = manifest.descriptor();
             let item = Item { kind: ItemKind::Manifest, descriptor: Some(descriptor.clone()) };
-            self.sink.put(item, Blob::Bytes(manifest.raw().clone())).await.map_err(|error| {
-                error.while_doing(format!("manifest {}", descriptor.digest))
-            })?;
+            self.sink
+                .put(item, Blob::Bytes(manifest.raw().clone()))
+                .await
+                .map_err(|error| error.while_doing(format!("manifest {}", descriptor.digest)))?;
             report.manifests += 1;
-            became.insert(node.manifest.digest().clone(), descriptor);
+            changes.manifests.insert(node.manifest.digest().clone(), manifest);
         }
-        self.edited(root, &became)
+        self.edited(root, &changes)
     }
 
     /// The manifest with everything changed that the options and its children demand.
-    fn edited(&self, node: &Node, became: &HashMap<Digest, Descriptor>) -> Result<Manifest> {
-        let edited = convert::manifest(node, became, self.options.format)?;
+    fn edited(&self, node: &Node, changes: &Changes) -> Result<Manifest> {
+        let edited = convert::manifest(node, changes, &self.options)?;
         if self.options.preserve_digests && edited.digest() != node.manifest.digest() {
             return Err(Error::usage(format!(
                 "manifest {} would have to change, which --preserve-digests forbids",
@@ -249,7 +289,12 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
     }
 
     fn task(&self, leaf: &Leaf, total: Option<u64>) -> Arc<Task> {
-        Arc::new(Task::start(&self.session.listener, leaf.what(), Some(&leaf.descriptor.digest), total))
+        Arc::new(Task::start(
+            &self.session.listener,
+            leaf.what(),
+            Some(&leaf.descriptor.digest),
+            total,
+        ))
     }
 
     fn skipped(&self, leaf: &Leaf, why: &'static str) {

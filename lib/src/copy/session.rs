@@ -1,6 +1,7 @@
 //! What all copies of one job share: the gate, the listener, and who moves which blob.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
@@ -21,6 +22,8 @@ pub struct Session {
     pub(super) listener: Listener,
     /// Which layer became which when it was compressed anew.
     pub(super) remembered: Arc<Remembered>,
+    /// Where large temporary files lie (unnamed, so that they go with the process).
+    pub(super) scratch: Arc<Path>,
     claims: Arc<Mutex<HashMap<Claim, Arc<OnceCell<Descriptor>>>>>,
 }
 
@@ -29,12 +32,13 @@ type Claim = (String, Digest);
 
 impl Session {
     /// A job that moves `jobs` blobs at a time. `remembered` says where results of compressing
-    /// are looked up and kept.
-    pub fn new(jobs: usize, listener: Listener, remembered: Remembered) -> Session {
+    /// are looked up and kept; large temporary files go to `scratch`.
+    pub fn new(jobs: usize, listener: Listener, remembered: Remembered, scratch: &Path) -> Session {
         Session {
             gate: Gate::new(jobs),
             listener,
             remembered: Arc::new(remembered),
+            scratch: scratch.into(),
             claims: Arc::default(),
         }
     }

@@ -21,6 +21,7 @@ mod failure;
 mod gate;
 mod journal;
 mod lists;
+mod login;
 mod manifests;
 mod options;
 mod pages;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Digest, MediaType, Platform};
 
-/// Pointer to some bytes: what they are, how many, and their digest.
+/// Pointer to some bytes: what they are, how many, and their digest. Written in Go's order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
@@ -33,12 +33,12 @@ pub struct Descriptor {
     /// The bytes themselves in base64, when they are small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
-    /// What an artifact manifest is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub artifact_type: Option<String>,
     /// Where the image runs (only in an index).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
+    /// What kind of artifact the manifest holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
 }
 
 impl Descriptor {
@@ -51,8 +51,8 @@ impl Descriptor {
             urls: Vec::new(),
             annotations: BTreeMap::new(),
             data: None,
-            artifact_type: None,
             platform: None,
+            artifact_type: None,
         }
     }
 
@@ -75,9 +75,12 @@ impl Descriptor {
 
     /// The digest of the image that an attestation is about.
     pub fn attests(&self) -> Option<&str> {
-        self.annotations.get("vnd.docker.reference.digest").map(String::as_str)
+        self.annotations.get(ATTESTS).map(String::as_str)
     }
 }
+
+/// The annotation that says what an attestation is about.
+pub(super) const ATTESTS: &str = "vnd.docker.reference.digest";
 
 /// The annotation that names an entry of an OCI layout's index.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";

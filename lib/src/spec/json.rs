@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -18,10 +18,15 @@ pub fn parse_strict(bytes: &[u8], what: &str) -> Result<Value> {
     let invalid = |error: serde_json::Error| {
         Error::caused(crate::ErrorKind::Invalid, format!("{what} is not valid JSON"), error)
     };
+    parse_unambiguous(bytes).map_err(invalid)
+}
+
+/// Parses one document in which no object, however deep, has equal keys.
+pub fn parse_unambiguous(bytes: &[u8]) -> serde_json::Result<Value> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     // serde_json itself stops at 128 levels.
-    let value = Strict.deserialize(&mut reader).map_err(invalid)?;
-    reader.end().map_err(invalid)?;
+    let value = Strict.deserialize(&mut reader)?;
+    reader.end()?;
     Ok(value)
 }
 
@@ -74,6 +79,70 @@ fn rewrite_short_escapes(text: &str) -> String {
         }
     }
     out
+}
+
+/// Brings into `document` what differs between `old`, its typed reading, and `new`.
+///
+/// Whatever the types do not cover, and the order of what stays, is left as it is. Elements of a
+/// list are the same when they stand at the same place of equally long lists, else when they are
+/// equal.
+pub fn rewrite<T: Serialize>(document: &mut Value, old: Option<&T>, new: &T) -> Result<()> {
+    let value = |typed: &T| {
+        serde_json::to_value(typed)
+            .map_err(|error| Error::caused(crate::ErrorKind::Failed, "writing JSON", error))
+    };
+    let old = old.map_or(Ok(Value::Null), value)?;
+    merge(document, &old, value(new)?);
+    Ok(())
+}
+
+fn merge(document: &mut Value, old: &Value, new: Value) {
+    if *old == new {
+        return;
+    }
+    match (document, new) {
+        (Value::Object(document), Value::Object(new)) => {
+            for key in old.as_object().into_iter().flat_map(serde_json::Map::keys) {
+                if !new.contains_key(key) {
+                    document.shift_remove(key);
+                }
+            }
+            for (key, value) in new {
+                merge(
+                    document.entry(key.as_str()).or_insert(Value::Null),
+                    &old[key.as_str()],
+                    value,
+                );
+            }
+        }
+        (Value::Array(document), Value::Array(new)) => {
+            let old = old.as_array().map_or(&[][..], Vec::as_slice);
+            *document = merge_lists(std::mem::take(document), old, new);
+        }
+        (document, new) => *document = new,
+    }
+}
+
+fn merge_lists(mut document: Vec<Value>, old: &[Value], new: Vec<Value>) -> Vec<Value> {
+    if document.len() != old.len() {
+        return new;
+    }
+    if old.len() == new.len() {
+        for (place, (old, new)) in document.iter_mut().zip(old.iter().zip(new)) {
+            merge(place, old, new);
+        }
+        return document;
+    }
+    let mut next = 0;
+    new.into_iter()
+        .map(|value| match old[next..].iter().position(|old| *old == value) {
+            Some(distance) => {
+                next += distance + 1;
+                document[next - 1].take()
+            }
+            None => value,
+        })
+        .collect()
 }
 
 /// Reads `null` as the default: Go writes empty lists and maps that way.
@@ -146,7 +215,9 @@ impl<'de> Visitor<'de> for Strict {
         let mut seen = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
             if !seen.insert(key.clone()) {
-                return Err(serde::de::Error::custom(format_args!("duplicate key {key:?}")));
+                return Err(serde::de::Error::custom(format_args!(
+                    "the key {key:?} is there twice"
+                )));
             }
             out.insert(key, map.next_value_seed(Strict)?);
         }
@@ -161,9 +232,15 @@ mod tests {
 
     #[test]
     fn ambiguous_documents_are_refused() {
-        for bad in
-            [r#"{"a":1,"a":2}"#, r#"{"x":{"a":1,"a":2}}"#, r#"{"a":1} {"#, "{} {}", "", "[1,"]
-        {
+        for bad in [
+            r#"{"a":1,"a":2}"#,
+            r#"{"x":{"a":1,"a":2}}"#,
+            r#"[{"b":{"a":1,"\u0061":2}}]"#,
+            r#"{"a":1} {"#,
+            "{} {}",
+            "",
+            "[1,",
+        ] {
             assert!(parse_strict(bad.as_bytes(), "manifest").is_err(), "{bad}");
         }
         let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
@@ -185,5 +262,36 @@ mod tests {
         let value = Value::from("a<b>&\u{2028}\u{8}\u{c}\n\\b\u{1}");
         let written = String::from_utf8(to_go_bytes(&value).unwrap()).unwrap();
         assert_eq!(written, r#""a\u003cb\u003e\u0026\u2028\u0008\u000c\n\\b\u0001""#);
+    }
+
+    #[test]
+    fn a_rewrite_touches_only_what_differs() {
+        let check = |document: &str, old: &str, new: &str| {
+            let mut document: Value = serde_json::from_str(document).unwrap();
+            let [old, new] = [old, new].map(|text| serde_json::from_str::<Value>(text).unwrap());
+            rewrite(&mut document, Some(&old), &new).unwrap();
+            document.to_string()
+        };
+        // Unknown fields and order stay, removed keys go, a null is filled where it stands.
+        assert_eq!(
+            check(
+                r#"{"z":1,"b":{"x":1,"q":[]},"n":null,"gone":1}"#,
+                r#"{"b":{"q":[]},"gone":1}"#,
+                r#"{"b":{"q":[2]},"n":3,"new":4}"#
+            ),
+            r#"{"z":1,"b":{"x":1,"q":[2]},"n":3,"new":4}"#
+        );
+        // Elements keep what is unknown in them, also when others come and go.
+        let list = r#"[{"a":1,"x":1},{"a":2,"x":2},{"a":3,"x":3}]"#;
+        let typed = r#"[{"a":1},{"a":2},{"a":3}]"#;
+        assert_eq!(
+            check(list, typed, r#"[{"a":1},{"a":3},{"a":4},{"a":5}]"#),
+            r#"[{"a":1,"x":1},{"a":3,"x":3},{"a":4},{"a":5}]"#
+        );
+        assert_eq!(
+            check(list, typed, r#"[{"a":1},{"a":9},{"a":3}]"#),
+            r#"[{"a":1,"x":1},{"a":9,"x":2},{"a":3,"x":3}]"#
+        );
+        assert_eq!(check(r#""one""#, r#"["one"]"#, r#"["two"]"#), r#"["two"]"#);
     }
 }

@@ -31,6 +31,7 @@ pub struct Manifest {
 
 /// What a manifest says.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // Few exist at a time, and most are images.
 pub enum Body {
     /// One image or artifact.
     Image(ImageManifest),
@@ -62,10 +63,26 @@ pub struct ImageManifest {
 
 impl ImageManifest {
     /// Whether it holds a file system to run, and not some artifact.
+    ///
+    /// Old registries gave configs a wrong type (distribution issue 1621); with nothing but layers
+    /// beside them they are configs all the same.
     pub fn is_image(&self) -> bool {
-        matches!(self.config.media_type, MediaType::Config(_))
+        match &self.config.media_type {
+            MediaType::Config(_) => true,
+            MediaType::Other(text) => {
+                MISTAKEN_CONFIGS.contains(&text.as_str())
+                    && self.artifact_type.is_none()
+                    && !self.layers.is_empty()
+                    && self.layers.iter().all(|layer| layer.media_type.as_layer().is_some())
+            }
+            _ => false,
+        }
     }
 }
+
+/// Types that images' configs were stored with by mistake.
+const MISTAKEN_CONFIGS: &[&str] =
+    &["", "application/octet-stream", "application/json", "text/html"];
 
 /// A list of manifests (image spec image-index.md; Docker manifest list).
 #[derive(Clone, Debug, Deserialize)]
@@ -97,7 +114,12 @@ const KNOWN_KEYS: &[&str] = &[
     "fsLayers",
     "history",
     "signatures",
+    "architecture",
 ];
+const DESCRIPTOR_KEYS: &[&str] =
+    &["mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType"];
+const PLATFORM_KEYS: &[&str] =
+    &["architecture", "os", "os.version", "os.features", "variant", "features"];
 
 impl Manifest {
     /// Reads `raw`. `declared` is what its descriptor or `Content-Type` called it; where it names a
@@ -123,7 +145,7 @@ impl Manifest {
             )));
         }
         let value = parse_strict(&raw, "manifest")?;
-        refuse_case_variants(&value, KNOWN_KEYS, "manifest")?;
+        refuse_ambiguous_keys(&value)?;
         let media_type = agree(&value, declared)?;
         let (digest, body) = match &media_type {
             MediaType::Schema1(_) => {
@@ -219,6 +241,21 @@ impl Manifest {
             Body::Schema1(_) => Vec::new(),
         }
     }
+}
+
+/// Go matches keys without regard to case, here and in every descriptor.
+fn refuse_ambiguous_keys(manifest: &Value) -> Result<()> {
+    const WHAT: &str = "manifest";
+    refuse_case_variants(manifest, KNOWN_KEYS, WHAT)?;
+    let single = ["config", "subject"].into_iter().filter_map(|key| manifest.get(key));
+    let lists = ["layers", "manifests"].into_iter().filter_map(|key| manifest.get(key)?.as_array());
+    for descriptor in single.chain(lists.flatten()) {
+        refuse_case_variants(descriptor, DESCRIPTOR_KEYS, WHAT)?;
+        if let Some(platform) = descriptor.get("platform") {
+            refuse_case_variants(platform, PLATFORM_KEYS, WHAT)?;
+        }
+    }
+    Ok(())
 }
 
 fn mismatch(expected: &Digest, found: &Digest) -> Error {
@@ -361,3 +398,7 @@ fn check_data(descriptor: &Descriptor) -> Result<()> {
 pub fn claimed_compression(descriptor: &Descriptor) -> Option<Compression> {
     descriptor.media_type.as_layer().map(|layer| layer.compression)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

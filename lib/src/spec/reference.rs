@@ -183,7 +183,9 @@ fn check_host(host: &str) -> std::result::Result<(), String> {
     let bad = || format!("{host:?} is not a registry host");
     let (name, port) = if let Some(v6) = host.strip_prefix('[') {
         let (address, port) = v6.split_once(']').ok_or_else(bad)?;
-        if address.parse::<std::net::Ipv6Addr>().is_err() {
+        // No zones and no embedded IPv4, as in Docker's grammar.
+        let plain = address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':');
+        if !plain || address.parse::<std::net::Ipv6Addr>().is_err() {
             return Err(bad());
         }
         (
@@ -345,6 +347,109 @@ mod tests {
         assert!(Reference::parse(&format!("a:{}", "t".repeat(129))).is_err());
         let message = Reference::parse("Ab").unwrap_err().to_string();
         assert!(message.contains("lower case"), "{message}");
+    }
+
+    /// What the distribution project's own tests say of these names.
+    #[test]
+    fn dockers_grammar() {
+        let sha256 = format!("sha256:{}", "f".repeat(64));
+        let sha512 = format!("sha512:{}", "f".repeat(128));
+        let hex = "1a3f5e7d9c1b3a5f7e9d1c3b5a7f9e1d3c5b7a9f1e3d5d7c9b1a3f5e7d9c1b3a";
+        let parts = |text: &str| {
+            let r = Reference::parse(text).unwrap();
+            let digest = r.digest().map(|digest| format!("@{}", digest.algorithm().as_str()));
+            format!(
+                "{} {} {}{}",
+                r.registry(),
+                r.repository(),
+                r.tag().unwrap_or("-"),
+                digest.unwrap_or_default()
+            )
+        };
+        for (text, expected) in [
+            ("test_com", "docker.io library/test_com -"),
+            ("test.com:tag", "docker.io library/test.com tag"),
+            ("test.com:5000", "docker.io library/test.com 5000"),
+            ("test.com/repo:tag", "test.com repo tag"),
+            ("test:5000/repo", "test:5000 repo -"),
+            ("test:5000/repo:tag", "test:5000 repo tag"),
+            ("lowercase:Uppercase", "docker.io library/lowercase Uppercase"),
+            (
+                "sub-dom1.foo.com/bar/baz/quux:some-long-tag",
+                "sub-dom1.foo.com bar/baz/quux some-long-tag",
+            ),
+            (
+                "b.gcr.io/test.example.com/my-app:test.example.com",
+                "b.gcr.io test.example.com/my-app test.example.com",
+            ),
+            ("xn--n3h.com/myimage:xn--n3h.com", "xn--n3h.com myimage xn--n3h.com"),
+            ("foo_bar.com:8080", "docker.io library/foo_bar.com 8080"),
+            ("foo/foo_bar.com:8080", "docker.io foo/foo_bar.com 8080"),
+            ("192.168.1.1", "docker.io library/192.168.1.1 -"),
+            ("192.168.1.1:5000", "docker.io library/192.168.1.1 5000"),
+            ("192.168.1.1/repo", "192.168.1.1 repo -"),
+            ("192.168.1.1:5000/repo:5050", "192.168.1.1:5000 repo 5050"),
+            ("[2001:db8::1]/repo", "[2001:db8::1] repo -"),
+            ("[2001:db8:1:2:3:4:5:6]/repo:tag", "[2001:db8:1:2:3:4:5:6] repo tag"),
+            ("[2001:db8::]:5000/repo", "[2001:db8::]:5000 repo -"),
+            ("[::1]:5000/repo:tag", "[::1]:5000 repo tag"),
+            ("docker.io", "docker.io library/docker.io -"),
+            ("docker.io/debian", "docker.io library/debian -"),
+            ("index.docker.io/docker/docker", "docker.io docker/docker -"),
+            ("localhost/library/debian", "localhost library/debian -"),
+            ("localhosts/debian", "docker.io localhosts/debian -"),
+            ("Docker/docker", "Docker docker -"),
+            ("DOCKER.IO/docker/a", "DOCKER.IO docker/a -"),
+            ("dock__er/a_b.c-d---e", "docker.io dock__er/a_b.c-d---e -"),
+            ("a:_x", "docker.io library/a _x"),
+        ] {
+            assert_eq!(parts(text), expected, "{text}");
+        }
+        assert_eq!(parts(&format!("test:5000/repo@{sha256}")), "test:5000 repo -@sha256");
+        assert_eq!(parts(&format!("test:5000/r:t@{sha256}")), "test:5000 r t@sha256");
+        assert_eq!(parts(&format!("xn--7o8h.com/m:t@{sha512}")), "xn--7o8h.com m t@sha512");
+        assert_eq!(parts(&format!("docker.io/{hex}")), format!("docker.io library/{hex} -"));
+        let longest = format!("h.io/{}", "a/".repeat(124) + "a:tag-puts-this-over-the-limit");
+        assert!(parts(&longest).starts_with("h.io a/a/"));
+        for bad in [
+            ":justtag",
+            "repo@sha256:ffff34",
+            &format!("@{sha256}"),
+            &format!("a@{sha256}@{sha256}"),
+            &format!("validname@invaliddigest:{}", "f".repeat(128)),
+            &format!("a@{}", sha256.to_uppercase()),
+            "Uppercase:tag",
+            "test:5000/Uppercase/lowercase:tag",
+            &format!("{}a:tag", "a/".repeat(128)),
+            "aa/asdf$$^/aa",
+            "foo_bar.com:8080/x",
+            "[2001:db8::1]",
+            "[2001:db8::1]:5000",
+            "[fe80::1%eth0]:5000/repo",
+            "[fe80::1%@invalidzone]:5000/repo",
+            "[2001:db8:3:4::192.0.2.33]:5000/debian",
+            "[]:5000/a",
+            "[::1]5000/a",
+            "fc00::1:5000/debian",
+            "https://github.com/docker/docker",
+            "docker/Docker",
+            "-docker/docker",
+            "-docker.io/docker/docker",
+            "docker-.io/docker/docker",
+            "docker///docker",
+            "docker.io/docker///docker",
+            "_docker/_docker",
+            "docker/docker-",
+            "a.io:/b",
+            "a.io:+80/b",
+            "a..io/b",
+            "a\0b",
+            "a\n",
+            " a",
+            hex,
+        ] {
+            assert!(Reference::parse(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

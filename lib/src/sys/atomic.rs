@@ -74,7 +74,7 @@ pub fn write_file(dir: &Dir, name: &[u8], bytes: &[u8], mode: u32) -> Result<()>
 }
 
 /// Unlikely to exist; `O_EXCL` decides.
-fn temporary_name() -> Vec<u8> {
+pub(super) fn temporary_name() -> Vec<u8> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     use std::hash::{BuildHasher, RandomState};
     let count = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -99,6 +99,14 @@ impl Dir {
         Ok(File::from(fd))
     }
 
+    /// Makes a new empty file and opens it for reading and writing; fails when the name is taken.
+    pub fn create_file_rw(&self, name: &[u8], mode: u32) -> io::Result<File> {
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(self, checked(name)?, flags, Mode::from_raw_mode(mode))?;
+        Ok(File::from(fd))
+    }
+
     /// Makes a file without a name on this file system, opened for reading and writing.
     pub fn create_unnamed_file(&self, mode: u32) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
@@ -108,6 +116,18 @@ impl Dir {
     /// Opens a regular file for reading. Never waits for the other end of a pipe.
     pub fn open_file(&self, name: &[u8]) -> io::Result<File> {
         open_regular(self, checked(name)?, PLAIN)
+    }
+
+    /// Opens the regular file that [`lookup`](Dir::lookup) has told `meta` of, for reading; fails
+    /// when `name` stands for something else by now.
+    pub fn open_known_file(&self, name: &[u8], meta: &Meta) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+        let file = File::from(resolve(self, checked(name)?, flags | OFlags::CLOEXEC, PLAIN)?);
+        let now = Meta::of(&file)?;
+        if (now.dev, now.ino, now.kind) != (meta.dev, meta.ino, FileKind::File) {
+            return Err(io::Error::other("replaced while it was read"));
+        }
+        Ok(file)
     }
 
     /// Makes a symbolic link that reads `target`.

@@ -110,7 +110,9 @@ impl Meta {
             gid: stat.st_gid,
             size: stat.st_size as u64,
             mtime: Time { secs: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 },
-            links: stat.st_nlink as u64,
+            // Narrower on other architectures.
+            #[allow(clippy::useless_conversion)]
+            links: stat.st_nlink.into(),
             ino: stat.st_ino,
             dev: stat.st_dev,
             device,
@@ -171,4 +173,9 @@ pub fn file_creation_mask() -> u32 {
         .find_map(|line| line.strip_prefix("Umask:"))
         .and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok())
         .unwrap_or(0o777)
+}
+
+/// User and group that new files of this process belong to.
+pub fn effective_ids() -> (u32, u32) {
+    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
 }

@@ -9,23 +9,29 @@
 mod atomic;
 mod copy;
 mod dir;
+mod file;
 mod lock;
 mod meta;
+mod process;
 mod remove;
 mod root;
 mod signals;
+mod terminal;
 mod xattr;
 
 pub use atomic::{AtomicFile, write_file};
 pub use copy::copy_contents;
 pub use dir::{Dir, DirEntry};
+pub use file::{NewFile, scratch_file, share_blocks, start_write_back};
 pub use lock::{Lock, LockMode};
 pub use meta::{
-    Device, FileKind, Meta, Time, file_creation_mask, set_mode, set_owner, set_time,
+    Device, FileKind, Meta, Time, effective_ids, file_creation_mask, set_mode, set_owner, set_time,
     sync_filesystem,
 };
+pub use process::{available_cores, effective_uid};
 pub use root::{Gap, Root, Walked};
 pub use signals::default_sigpipe;
+pub use terminal::HiddenInput;
 pub use xattr::{
     MAX_XATTR_NAME, MAX_XATTR_VALUE, read_xattr, read_xattrs, remove_xattr, set_xattr,
 };

@@ -83,6 +83,35 @@ impl Root {
         open_regular(&self.dir, or_dot(path), INSIDE)
     }
 
+    /// Opens the directory that holds the last component of `path`, following links inside the
+    /// root on the way there, and returns that component.
+    ///
+    /// Fails with [`io::ErrorKind::InvalidInput`] for the root itself and for a path that ends in
+    /// `.` or `..`.
+    pub fn open_parent<'p>(&self, path: &'p [u8]) -> io::Result<(Dir, &'p [u8])> {
+        let end = path.iter().rposition(|&b| b != b'/').map_or(0, |last| last + 1);
+        let path = &path[..end];
+        let start = path.iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1);
+        let (parent, name) = path.split_at(start);
+        if matches!(name, b"" | b"." | b"..") {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the path of a name"));
+        }
+        Ok((self.open_dir(parent)?, name))
+    }
+
+    /// Metadata of what `path` names, links followed on the way but not at the end; `None` when
+    /// there is no such thing.
+    pub fn lookup(&self, path: &[u8]) -> io::Result<Option<Meta>> {
+        if components(path).next().is_none() {
+            return self.dir.meta().map(Some);
+        }
+        match self.open_parent(path) {
+            Ok((dir, name)) => dir.lookup(name),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Makes all missing directories of `path`, following links inside the root, and opens the
     /// last one. A link to nowhere gets its target made.
     pub fn make_dirs(&self, path: &[u8], mode: u32) -> Result<Dir> {
@@ -200,4 +229,87 @@ fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
 
 fn or_dot(path: &[u8]) -> &[u8] {
     if path.is_empty() { b"." } else { path }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// `outside/file` beside `root`, and links that lead there for everybody else.
+    fn place() -> (tempfile::TempDir, Root) {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path();
+        fs::create_dir_all(path.join("root/dir/sub")).unwrap();
+        fs::create_dir(path.join("outside")).unwrap();
+        fs::write(path.join("outside/file"), "outside").unwrap();
+        fs::write(path.join("root/dir/file"), "inside").unwrap();
+        symlink("../outside", path.join("root/relative")).unwrap();
+        symlink(path.join("outside"), path.join("root/absolute")).unwrap();
+        symlink("/dir", path.join("root/to-dir")).unwrap();
+        symlink("loop", path.join("root/loop")).unwrap();
+        symlink("/proc/self/cwd", path.join("root/magic")).unwrap();
+        let root = Root::open(&path.join("root")).unwrap();
+        (place, root)
+    }
+
+    #[test]
+    fn links_end_inside() {
+        let (_place, root) = place();
+        let mut content = String::new();
+        let mut file = root.open_file(b"/to-dir/../../../to-dir/sub/../file").unwrap();
+        io::Read::read_to_string(&mut file, &mut content).unwrap();
+        assert_eq!(content, "inside");
+        for path in
+            [&b"relative/file"[..], b"absolute/file", b"magic/Cargo.toml", b"../outside/file"]
+        {
+            let error = root.open_file(path).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound, "{}", path.escape_ascii());
+            assert!(root.lookup(path).unwrap().is_none());
+        }
+        assert!(root.open_dir(b"loop/x").is_err());
+        assert_eq!(root.lookup(b"to-dir").unwrap().unwrap().kind, FileKind::Symlink);
+        assert_eq!(root.lookup(b"to-dir/sub/").unwrap().unwrap().kind, FileKind::Directory);
+        assert_eq!(root.lookup(b"/").unwrap(), Some(root.dir().meta().unwrap()));
+    }
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let (_place, root) = place();
+        let dir = root.dir();
+        dir.make_node(b"pipe", FileKind::Fifo, 0o600, Default::default()).unwrap();
+        // Would wait for a writer for ever.
+        assert_eq!(root.open_file(b"pipe").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(root.open_file(b"dir").unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert!(dir.open_file(b"pipe").is_err());
+        assert!(dir.open_file(b"relative").is_err());
+    }
+
+    #[test]
+    fn directories_are_made_where_links_say() {
+        let (place, root) = place();
+        root.make_dirs(b"to-dir/new/deep", 0o755).unwrap();
+        assert!(place.path().join("root/dir/new/deep").is_dir());
+        root.make_dirs(b"relative/new", 0o755).unwrap();
+        assert!(place.path().join("root/outside/new").is_dir());
+        assert_eq!(fs::read_dir(place.path().join("outside")).unwrap().count(), 1);
+        let error = root.make_dirs(b"dir/file/x", 0o755).unwrap_err();
+        assert!(error.chain().contains("making /dir/file: "), "{}", error.chain());
+        let error = root.make_dirs(b"loop/x", 0o755).unwrap_err();
+        assert_eq!(error.chain(), "resolving /loop/x: too many symbolic links");
+    }
+
+    #[test]
+    fn parents_and_names() {
+        let (_place, root) = place();
+        let (dir, name) = root.open_parent(b"/to-dir/file").unwrap();
+        assert_eq!((name, dir.lookup(b"sub").unwrap().is_some()), (&b"file"[..], true));
+        assert_eq!(root.open_parent(b"dir//").unwrap().1, b"dir");
+        for path in [&b""[..], b"/", b".", b"dir/..", b"dir/./"] {
+            assert!(root.open_parent(path).is_err(), "{}", path.escape_ascii());
+        }
+    }
 }

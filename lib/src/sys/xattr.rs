@@ -67,6 +67,7 @@ fn absent_is_fine(result: rustix::io::Result<()>) -> io::Result<()> {
 }
 
 type Fill<'a> = &'a mut dyn FnMut(&mut [u8]) -> rustix::io::Result<usize>;
+type Get<'a> = &'a mut dyn FnMut(&[u8], &mut [u8]) -> rustix::io::Result<usize>;
 
 /// Reads into a buffer that grows until the answer fits.
 fn filled(fill: Fill<'_>) -> rustix::io::Result<Vec<u8>> {
@@ -93,10 +94,7 @@ fn value_of(fill: Fill<'_>) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn all_of(
-    list: Fill<'_>,
-    get: &mut dyn FnMut(&[u8], &mut [u8]) -> rustix::io::Result<usize>,
-) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+fn all_of(list: Fill<'_>, get: Get<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let names = match filled(list) {
         Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
         other => other?,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 use crate::spec::Reference;
+use crate::store::StoreName;
 
 /// A place and, inside it, a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,15 +47,6 @@ pub enum Entry {
     Named(String),
     /// The n-th, counting from zero (`@N`; reading only).
     Nth(usize),
-}
-
-/// A name in the local store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreName {
-    /// Fully qualified.
-    Named(Reference),
-    /// An untagged result, by the manifest's digest.
-    Digest(crate::spec::Digest),
 }
 
 /// What a bare name means.
@@ -110,7 +102,7 @@ fn parse_kind(kind: &str, rest: &str) -> Option<Result<Location>> {
         }
         "containers-storage" if rest.is_empty() => Err(missing_name(kind)),
         "containers-storage" => Ok(Location::ContainersStorage(rest.to_owned())),
-        "store" => store_name(rest).map(Location::Store),
+        "store" => StoreName::parse(rest).map(Location::Store),
         _ => return None,
     })
 }
@@ -121,7 +113,7 @@ fn parse_bare(text: &str, bare: Bare) -> Result<Location> {
     }
     match bare {
         Bare::Registry => Ok(Location::Registry(Reference::parse(text)?)),
-        Bare::Store => store_name(text).map(Location::Store),
+        Bare::Store => StoreName::parse(text).map(Location::Store),
         Bare::RegistryIfNamed if Reference::has_explicit_registry(text) => {
             Ok(Location::Registry(Reference::parse(text)?))
         }
@@ -158,14 +150,6 @@ fn missing_name(kind: &str) -> Error {
     Error::usage(format!("{kind}: needs a name behind the colon"))
 }
 
-fn store_name(text: &str) -> Result<StoreName> {
-    let bare_digest = text.strip_prefix('@').unwrap_or(text);
-    if let Ok(digest) = bare_digest.parse() {
-        return Ok(StoreName::Digest(digest));
-    }
-    Ok(StoreName::Named(Reference::parse(text)?.with_default_tag()))
-}
-
 impl InPath {
     /// The path alone.
     pub fn path(&self) -> &Path {
@@ -180,15 +164,6 @@ impl fmt::Display for InPath {
             Entry::Only => Ok(()),
             Entry::Named(name) => write!(f, ":{name}"),
             Entry::Nth(number) => write!(f, "@{number}"),
-        }
-    }
-}
-
-impl fmt::Display for StoreName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StoreName::Named(name) => name.fmt(f),
-            StoreName::Digest(digest) => write!(f, "@{digest}"),
         }
     }
 }

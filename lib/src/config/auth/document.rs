@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::super::credential::{Credential, Secret, TOKEN_USER};
 use super::super::files::Contents;
-use super::super::strict_json::Members;
+use super::super::members::Members;
 use super::super::{AuthFile, AuthFormat};
 use super::key::{self, AuthKey};
 use crate::error::{Error, Result};

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use super::super::HelperEnvironment;
 use super::super::credential::{Credential, Secret, TOKEN_USER};
 use super::super::files::Contents;
-use super::super::strict_json::Members;
+use super::super::members::Members;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 
 /// How long a helper may take. A person may have to type a passphrase for it.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 pub use self::scope::PolicyScope;
-use super::{ConfigPaths, files, strict_json};
+use super::{ConfigPaths, files};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The requirements for all images.
@@ -120,7 +120,8 @@ impl Policy {
 
     fn parse(file: PathBuf, bytes: &[u8]) -> Result<Policy> {
         let at = |why: String| Error::invalid(format!("{}: {why}", file.display()));
-        let value = strict_json::parse(bytes).map_err(|error| at(error.to_string()))?;
+        let value =
+            crate::spec::json::parse_unambiguous(bytes).map_err(|error| at(error.to_string()))?;
         let mut top = members(value, "the policy").map_err(at)?;
         only(&top, "the policy", &["default", "transports"]).map_err(at)?;
         let Some(default) = top.remove("default") else {

@@ -11,6 +11,7 @@ mod reader;
 mod sparse;
 mod writer;
 
+pub(super) use reader::is_zero;
 pub use reader::{Chunk, TarReader};
 pub use writer::TarWriter;
 

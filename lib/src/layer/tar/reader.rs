@@ -67,6 +67,12 @@ impl<R: BufRead> TarReader<R> {
         self.position
     }
 
+    /// Stored bytes of the current entry's content that were not read yet: less than its size when
+    /// it has holes.
+    pub fn stored(&self) -> u64 {
+        self.body
+    }
+
     /// The next entry; skips what is left of the one before. `None` at the end of the stream.
     ///
     /// # Errors
@@ -253,7 +259,7 @@ impl<R: BufRead> TarReader<R> {
                 }
                 let value = decimal(&mem::take(&mut line))?;
                 match expected {
-                    None => expected = Some(value.checked_mul(2).unwrap_or(u64::MAX)),
+                    None => expected = Some(value.saturating_mul(2)),
                     Some(_) => numbers.push(value),
                 }
             }
@@ -266,8 +272,12 @@ impl<R: BufRead> TarReader<R> {
         self.padding = padding(stored);
         self.current = Segment { offset: 0, length: 0 };
         self.segments = Vec::new().into_iter();
+        // No archive is that long, and other readers count in signed numbers.
         let end = self.position.checked_add(stored).and_then(|end| end.checked_add(self.padding));
-        end.map(drop).ok_or_else(|| Error::invalid(format!("size {stored} is out of range")))
+        match end.map(i64::try_from) {
+            Some(Ok(_)) => Ok(()),
+            _ => Err(Error::invalid(format!("size {stored} is out of range"))),
+        }
     }
 
     fn skip_body(&mut self) -> Result<()> {
@@ -297,7 +307,7 @@ impl<R: BufRead> TarReader<R> {
     /// The next header; `None` at the end mark or where the stream ends between entries.
     fn header_block(&mut self) -> Result<Option<[u8; BLOCK]>> {
         let mut block = [0; BLOCK];
-        if self.input.fill_buf().doing(|| "reading the archive")?.is_empty() {
+        if self.peek()?.is_empty() {
             return Ok(None);
         }
         self.read_exact(&mut block)?;
@@ -305,7 +315,7 @@ impl<R: BufRead> TarReader<R> {
             return Ok(Some(block));
         }
         // One zero block is no end mark unless a second or the end of the stream follows.
-        if !self.input.fill_buf().doing(|| "reading the archive")?.is_empty() {
+        if !self.peek()?.is_empty() {
             self.read_exact(&mut block)?;
             if block.iter().any(|&b| b != 0) {
                 return Err(Error::invalid("a single block of zeros between entries"));
@@ -318,7 +328,7 @@ impl<R: BufRead> TarReader<R> {
     fn drain(&mut self) -> Result<()> {
         self.ended = true;
         loop {
-            let bytes = self.input.fill_buf().doing(|| "reading to the end of the archive")?;
+            let bytes = self.peek()?;
             if bytes.is_empty() {
                 return Ok(());
             }
@@ -343,6 +353,10 @@ impl<R: BufRead> TarReader<R> {
         Ok(())
     }
 
+    fn peek(&mut self) -> Result<&[u8]> {
+        peek(&mut self.input, self.position)
+    }
+
     fn settle_loan(&mut self) {
         let lent = mem::take(&mut self.lent);
         self.consume(lent);
@@ -360,8 +374,18 @@ impl Pending {
     }
 }
 
+/// What the input has ready; empty at its end.
+fn peek<R: BufRead>(input: &mut R, position: u64) -> Result<&[u8]> {
+    while let Err(error) = input.fill_buf() {
+        if error.kind() != std::io::ErrorKind::Interrupted {
+            return Err(Error::io(format!("reading the archive at byte {position}"), error));
+        }
+    }
+    input.fill_buf().doing(|| "reading the archive")
+}
+
 fn filled<R: BufRead>(input: &mut R, position: u64) -> Result<&[u8]> {
-    let bytes = input.fill_buf().doing(|| format!("reading the archive at byte {position}"))?;
+    let bytes = peek(input, position)?;
     if bytes.is_empty() {
         return Err(Error::corrupt(format!("the archive ends early, at byte {position}")));
     }

@@ -1,0 +1,88 @@
+//! `creel-copy copy SRC [DST]`.
+
+use std::sync::Arc;
+
+use creel::copy::{self, CopyOptions};
+use creel::error::{Error, Result};
+use creel::spec::Reference;
+use creel::transport::{Bare, Entry, Location, Sink, StoreName};
+
+use crate::args::{CopyArgs, Side, copy_options};
+use crate::context::Context;
+use crate::render;
+
+pub async fn run(context: &Context, args: CopyArgs) -> Result<u8> {
+    let places = context.places(&args.work)?;
+    let from = places.locate(&args.source, Bare::Registry)?;
+    let to = match &args.destination {
+        Some(text) => places.locate(text, Bare::RegistryIfNamed)?,
+        None => in_store(&from)?,
+    };
+    let source_side = context.side(args.source_side.side(), &args.both)?;
+    let doing = |error: Error| error.while_doing(format!("copying {from} to {to}"));
+    let source = places.source(&from, &source_side).await.map_err(doing)?;
+    let destination_side = context.side(args.destination_side.side(), &args.both)?;
+    let sink = Arc::new(places.sink(&to, &destination_side).map_err(doing)?);
+    let options = Arc::new(CopyOptions {
+        additional_tags: args.additional_tag,
+        no_clobber: args.no_clobber,
+        ..copy_options(&context.global, &args.select, &args.change)
+    });
+    if args.dry_run {
+        let plan = copy::dry_run(&source, sink.as_ref(), &options).await.map_err(doing)?;
+        match context.global.json {
+            true => render::print_json(&plan)?,
+            false => render::print(&render::plan(&plan))?,
+        }
+        return Ok(0);
+    }
+    let session = context.session(&args.work);
+    let report = async {
+        let report =
+            copy::copy(Arc::new(source), sink.clone(), &to.to_string(), options, &session).await?;
+        sink.finish().await?;
+        Ok::<_, Error>(report)
+    };
+    let report = report.await.map_err(doing)?;
+    if let Some(path) = &args.digestfile {
+        render::write_file(path, &report.digest.to_string())?;
+    }
+    if context.global.json {
+        render::print_json(&report)?;
+    } else {
+        render::print(&format!("{}\n", report.digest))?;
+        context.say(&render::summary(&report));
+    }
+    Ok(0)
+}
+
+/// The name under which something is kept in the store when none was given.
+fn in_store(from: &Location) -> Result<Location> {
+    let named =
+        |text: &str| Reference::parse(text).map(|name| StoreName::Named(name.with_default_tag()));
+    let name = match from {
+        Location::Registry(name) => match (name.tag(), name.digest()) {
+            (None, Some(digest)) => StoreName::Digest(digest.clone()),
+            _ => StoreName::Named(name.with_tag(name.tag_or_latest())?),
+        },
+        Location::DockerDaemon(name) => StoreName::Named(name.clone()),
+        Location::ContainersStorage(name) => named(name)?,
+        Location::Store(_) => {
+            return Err(Error::usage("say where to: the source is the store itself"));
+        }
+        Location::Layout(place)
+        | Location::LayoutArchive(place)
+        | Location::DockerArchive(place) => match &place.entry {
+            Entry::Named(name) => named(name)?,
+            _ => return Err(unnamed(from)),
+        },
+        Location::Directory(_) => return Err(unnamed(from)),
+    };
+    Ok(Location::Store(name))
+}
+
+fn unnamed(from: &Location) -> Error {
+    Error::usage(format!(
+        "{from} gives the image no name: say which one it gets, as in store:app:1.0"
+    ))
+}

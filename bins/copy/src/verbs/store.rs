@@ -1,0 +1,50 @@
+//! `creel-copy gc`, `rm` and `prune`: care of layouts and the local store.
+
+use std::path::Path;
+
+use creel::cli;
+use creel::error::Result;
+use creel::store::PruneOptions;
+use creel::transport::{Bare, Location, collect_layout_garbage};
+
+use crate::args::{GcArgs, PruneArgs, RmArgs};
+use crate::context::Context;
+use crate::render;
+
+pub fn gc(context: &Context, args: &GcArgs) -> Result<u8> {
+    let path = args.layout.strip_prefix("oci:").unwrap_or(&args.layout);
+    let collected = collect_layout_garbage(Path::new(path))?;
+    context.say(&format!("removed {} blobs, {}", collected.blobs, cli::bytes(collected.bytes)));
+    Ok(0)
+}
+
+pub fn rm(context: &Context, args: &RmArgs) -> Result<u8> {
+    let store = context.store()?;
+    for name in &args.names {
+        let Location::Store(name) = Location::parse(name, Bare::Store)? else {
+            return Err(creel::Error::usage(format!(
+                "{name} is not in the store: use `creel-copy delete`"
+            )));
+        };
+        store.untag(&name)?;
+        render::print(&format!("{name}\n"))?;
+    }
+    Ok(0)
+}
+
+pub fn prune(context: &Context, args: &PruneArgs) -> Result<u8> {
+    let options = PruneOptions {
+        older_than: args.older_than,
+        max_size: args.max_size,
+        dry_run: args.dry_run,
+        ..PruneOptions::default()
+    };
+    let report = context.store()?.prune(&options)?;
+    if context.global.json {
+        render::print_json(&report)?;
+        return Ok(0);
+    }
+    let verb = if args.dry_run { "would free" } else { "freed" };
+    render::print(&format!("{verb} {}\n", cli::bytes(report.bytes)))?;
+    Ok(0)
+}

@@ -1,0 +1,6 @@
+//! `creel-copy`, as a person or a script sees it.
+
+mod errors;
+mod places;
+mod requests;
+mod select;
