@@ -11,6 +11,7 @@ pub mod copy;
 pub mod error;
 pub mod layer;
 pub mod progress;
+pub mod registry;
 pub mod spec;
 pub mod store;
 pub mod sys;

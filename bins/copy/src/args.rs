@@ -59,7 +59,13 @@ pub struct Global {
     #[arg(long, global = true)]
     pub insecure_policy: bool,
     /// registries.conf to read instead of the usual files.
-    #[arg(long, global = true, value_name = "FILE", env = "CONTAINERS_REGISTRIES_CONF", hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CONTAINERS_REGISTRIES_CONF",
+        hide_env = true
+    )]
     pub registries_conf: Option<PathBuf>,
     /// Directory for large temporary files [default: below the store].
     #[arg(long, global = true, value_name = "DIR")]
@@ -234,7 +240,7 @@ pub struct WorkArgs {
 }
 
 /// Options of both sides.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct BothArgs {
     /// Credentials file, instead of the usual ones.
     #[arg(long, env = "REGISTRY_AUTH_FILE", hide_env_values = true, value_name = "FILE")]
@@ -531,7 +537,9 @@ impl SelectArgs {
         let host = global.platform();
         match self.multi_arch {
             Some(MultiArch::All) => return (Selection::All, false),
-            Some(MultiArch::IndexOnly) => return (Selection::Platforms(Vec::new(), Shape::Sparse), true),
+            Some(MultiArch::IndexOnly) => {
+                return (Selection::Platforms(Vec::new(), Shape::Sparse), true);
+            }
             Some(MultiArch::System) => {
                 let platform = host.unwrap_or_else(Platform::host);
                 return (Selection::Platforms(vec![platform], Shape::Single), false);
@@ -559,7 +567,10 @@ impl SelectArgs {
 impl Global {
     /// The platform that the `--override-…` options make, if any was given.
     pub fn platform(&self) -> Option<Platform> {
-        if self.override_os.is_none() && self.override_arch.is_none() && self.override_variant.is_none() {
+        if self.override_os.is_none()
+            && self.override_arch.is_none()
+            && self.override_variant.is_none()
+        {
             return None;
         }
         let host = Platform::host();
@@ -605,7 +616,9 @@ fn compression(text: &str) -> Result<(Compression, Option<i32>), String> {
         "gzip" => (Compression::Gzip, 1..=9),
         "zstd" => (Compression::Zstd, 1..=22),
         "none" => (Compression::None, 0..=0),
-        other => return Err(format!("{other:?} is no compression (there are gzip, zstd and none)")),
+        other => {
+            return Err(format!("{other:?} is no compression (there are gzip, zstd and none)"));
+        }
     };
     match level {
         Some(level) if !levels.contains(&level) => {
@@ -644,5 +657,9 @@ fn size(text: &str) -> Result<u64, String> {
         "tib" => 1 << 40,
         _ => return Err(format!("{text:?} is not a size (as 500MB or 20GB)")),
     };
-    number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(|| format!("{text:?} is not a size"))
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor))
+        .ok_or_else(|| format!("{text:?} is not a size"))
 }

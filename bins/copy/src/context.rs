@@ -9,6 +9,7 @@ use creel::copy::{Remembered, Session};
 use creel::error::{Error, Result};
 use creel::progress::Listener;
 use creel::spec::Platform;
+use creel::store::Store;
 use creel::transport::{Places, PlacesOptions, SideOptions};
 
 use crate::args::{BothArgs, Global, SideArgs, WorkArgs};
@@ -81,6 +82,11 @@ impl Context {
         })
     }
 
+    /// The local store.
+    pub fn store(&self) -> Result<Store> {
+        Store::open(&self.root)
+    }
+
     /// A line for people, on stderr.
     pub fn say(&self, text: &str) {
         if !self.global.quiet && !self.global.json {
@@ -91,9 +97,16 @@ impl Context {
 
 /// The credential that the flags give, if they give one.
 fn credential(side: &SideArgs) -> Result<Option<Credential>> {
-    let given = [side.creds.is_some(), side.username.is_some(), side.registry_token.is_some(), side.no_creds];
+    let given = [
+        side.creds.is_some(),
+        side.username.is_some(),
+        side.registry_token.is_some(),
+        side.no_creds,
+    ];
     if given.iter().filter(|given| **given).count() > 1 {
-        return Err(Error::usage("give credentials in one way only: creds, username, registry-token or no-creds"));
+        return Err(Error::usage(
+            "give credentials in one way only: creds, username, registry-token or no-creds",
+        ));
     }
     if side.no_creds {
         return Ok(Some(Credential::Anonymous));
@@ -105,8 +118,12 @@ fn credential(side: &SideArgs) -> Result<Option<Credential>> {
         return Ok(Some(Credential::from_login(user.clone(), Secret::new(password.as_str()))));
     }
     match side.creds.as_deref().map(|creds| creds.split_once(':').unwrap_or((creds, ""))) {
-        Some(("", _)) => Err(Error::usage("the credentials have no user name (expected USER[:PASSWORD])")),
-        Some((user, password)) => Ok(Some(Credential::from_login(user.to_owned(), Secret::new(password)))),
+        Some(("", _)) => {
+            Err(Error::usage("the credentials have no user name (expected USER[:PASSWORD])"))
+        }
+        Some((user, password)) => {
+            Ok(Some(Credential::from_login(user.to_owned(), Secret::new(password))))
+        }
         None => Ok(None),
     }
 }

@@ -1,5 +1,7 @@
 //! `creel-copy`: parse, call one verb of the library, render, exit.
 
+#![allow(unreachable_pub, reason = "a program has no outside")]
+
 mod args;
 mod context;
 mod render;

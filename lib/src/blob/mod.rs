@@ -1,4 +1,5 @@
-//! Content as a stream: opened, verified, and handed across the border of async code.
+//! Content as a stream: opened, verified, wrapped and unwrapped, and handed across the border of
+//! async code.
 //!
 //! A [`Blob`] is what a place hands out. However it is consumed, its reader fails at the end unless
 //! size and digest match, so nobody verifies twice and nobody publishes before the end was seen.

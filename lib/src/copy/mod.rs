@@ -13,7 +13,7 @@ mod remembered;
 mod run;
 mod schema1;
 mod session;
-//SYNC pub mod sync;
+pub mod sync;
 
 use std::sync::Arc;
 

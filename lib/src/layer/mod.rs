@@ -6,6 +6,7 @@
 //! not know where layers come from, how they are compressed or what they are called.
 
 mod complete;
+mod diff;
 mod form;
 mod ids;
 mod name;
@@ -15,6 +16,7 @@ pub mod tar;
 mod unpack;
 
 pub use complete::complete_implied;
+pub use diff::{Change, ChangeKind, changes};
 pub use form::WhiteoutForm;
 pub use ids::{IdMap, IdRange, Ownership};
 pub use pack::{PackOptions, PackReport, pack};

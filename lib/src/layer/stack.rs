@@ -1,14 +1,17 @@
 //! Layers seen as one tree without mounting them.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use super::WhiteoutForm;
+use super::name::split;
 use crate::error::{IoContext, Result};
 use crate::sys::{Dir, FileKind, Meta, Root, read_xattr};
 
 /// Unpacked layers in an overlay form, the topmost first, read as overlayfs would merge them.
 ///
-/// Links are not followed: a path names what stands at that very place.
+/// Links are not followed: a path names what stands at that very place. Paths are relative and have
+/// no `.` or `..`.
 #[derive(Debug)]
 pub struct Stack<'a> {
     layers: &'a [Root],
@@ -36,25 +39,49 @@ impl<'a> Stack<'a> {
     }
 
     pub(super) fn find(&self, path: &[u8]) -> Result<Option<Found>> {
-        let looking = || format!("looking for \"{}\" in lower layers", path.escape_ascii());
-        let mut parts = path.split(|&b| b == b'/').filter(|part| !part.is_empty()).peekable();
+        let Some((parent, name)) = split(path) else { return Ok(None) };
+        let Some(merged) = self.merged(parent)? else { return Ok(None) };
+        let found = self.step(merged, name).doing(|| looking(path))?;
+        Ok(found.map(|(found, _)| found))
+    }
+
+    /// The directories that are merged at `path`, the topmost first; `None` when it is no directory.
+    fn merged(&self, path: &[u8]) -> Result<Option<Vec<Dir>>> {
         let mut merged = Vec::new();
         for layer in self.layers {
-            merged.push(layer.dir().try_clone().doing(looking)?);
-            if self.is_opaque(layer.dir()).doing(looking)? {
+            merged.push(layer.dir().try_clone().doing(|| looking(path))?);
+            if self.is_opaque(layer.dir()).doing(|| looking(path))? {
                 break;
             }
         }
-        while let Some(name) = parts.next() {
-            let Some((found, below)) = self.step(merged, name).doing(looking)? else {
-                return Ok(None);
-            };
-            if parts.peek().is_none() {
-                return Ok(Some(found));
+        for name in path.split(|&b| b == b'/').filter(|part| !part.is_empty()) {
+            match self.step(merged, name).doing(|| looking(path))? {
+                Some((found, below)) if found.meta.kind == FileKind::Directory => merged = below,
+                _ => return Ok(None),
             }
-            merged = below;
         }
-        Ok(None)
+        Ok(Some(merged))
+    }
+
+    /// The names that the stack shows in the directory at `path`; none if there is no directory.
+    pub(super) fn names(&self, path: &[u8]) -> Result<BTreeSet<Vec<u8>>> {
+        let reading = || format!("reading \"{}\" in lower layers", path.escape_ascii());
+        let merged = match self.merged(path)? {
+            Some(merged) => merged,
+            None => return Ok(BTreeSet::new()),
+        };
+        let (mut shown, mut hidden) = (BTreeSet::new(), BTreeSet::new());
+        for dir in &merged {
+            for entry in dir.entries().doing(reading)? {
+                let meta = dir.lookup(&entry.name).doing(reading)?;
+                if meta.is_some_and(|meta| self.form.is_whiteout(&meta)) {
+                    hidden.insert(entry.name);
+                } else if !hidden.contains(&entry.name) {
+                    shown.insert(entry.name);
+                }
+            }
+        }
+        Ok(shown)
     }
 
     /// What merged directories, the topmost first, have under a name, and what is merged there.
@@ -86,4 +113,8 @@ impl<'a> Stack<'a> {
             None => Ok(false),
         }
     }
+}
+
+fn looking(path: &[u8]) -> String {
+    format!("looking for \"{}\" in lower layers", path.escape_ascii())
 }

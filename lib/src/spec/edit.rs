@@ -203,11 +203,12 @@ pub fn recompressed(
 ///
 /// Of an image, the types of config and layers change with it; their bytes, and so their digests,
 /// stay: each vocabulary's config is legal in the other. Of an index only its own type changes: its
-/// entries follow through [`replace_children`] once they are converted, except attestations, which
-/// have OCI's form only and may stay as they are.
+/// entries follow through [`replace_children`] once they are converted. Attestations have OCI's form
+/// only and may stay as they are.
 ///
 /// Annotations stay in a Docker manifest. The format does not know them, but skopeo 1.9, buildah
-/// 1.28 and the Debian 12 registry (2.8) read, store and return such a manifest unchanged.
+/// 1.28 and distribution 2.8 read, store and return such a manifest or list unchanged, also a list
+/// with an OCI attestation in it.
 ///
 /// # Errors
 /// [`Unsupported`](crate::ErrorKind::Unsupported) for what Docker has no word for: zstd and encrypted layers, artifacts,

@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn what_can_be_read_in_two_ways_is_refused() {
         for (text, word) in [
-            (r#"{"os":"a","os":"b"}"#, "duplicate key"),
+            (r#"{"os":"a","os":"b"}"#, "is there twice"),
             (r#"{"Os":"a"}"#, "\"Os\""),
             (r#"{"config":{"user":"root"}}"#, "\"user\""),
             (r#"{"config":{"Healthcheck":{"test":[]}}}"#, "\"test\""),

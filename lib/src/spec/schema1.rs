@@ -221,7 +221,7 @@ fn payload(raw: &[u8], value: &Value) -> Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use bytes::Bytes;
 

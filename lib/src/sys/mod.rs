@@ -16,6 +16,7 @@ mod process;
 mod remove;
 mod root;
 mod signals;
+mod terminal;
 mod xattr;
 
 pub use atomic::{AtomicFile, write_file};
@@ -30,6 +31,7 @@ pub use meta::{
 pub use process::{available_cores, effective_uid};
 pub use root::{Gap, Root, Walked};
 pub use signals::default_sigpipe;
+pub use terminal::HiddenInput;
 pub use xattr::{
     MAX_XATTR_NAME, MAX_XATTR_VALUE, read_xattr, read_xattrs, remove_xattr, set_xattr,
 };

@@ -4,6 +4,7 @@
 //! publishes names. Nothing is decided here: `copy` plans, places obey. Adding a kind of place is
 //! one variant of [`Location`], one file, and the arms of the two enums in `any.rs`.
 
+mod any;
 mod archive;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -12,19 +13,27 @@ mod containers_storage;
 mod directory;
 mod docker_archive;
 mod docker_daemon;
-pub mod layout;
+mod layout;
 mod layout_archive;
 mod location;
+mod places;
+mod registry;
 mod store;
 
 pub use crate::store::StoreName;
+pub use any::{AnySink, AnySource};
 pub use containers_storage::StorageSource;
 pub use directory::{DirectorySink, DirectorySource};
 pub use docker_archive::{DockerArchiveSink, DockerArchiveSource};
 pub use docker_daemon::DockerDaemonSink;
-pub use layout::{LayoutSink, LayoutSource};
+pub use layout::{
+    Collected, LayoutSink, LayoutSource, collect_garbage as collect_layout_garbage,
+    remove_name as remove_layout_name,
+};
 pub use layout_archive::LayoutArchiveSink;
 pub use location::{Bare, Entry, InPath, Location};
+pub use places::{Places, PlacesOptions, SideOptions};
+pub use registry::{RegistrySink, RegistrySource};
 pub use store::{StoreSink, StoreSource};
 
 use crate::blob::Blob;

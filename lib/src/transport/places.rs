@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     AnySink, AnySource, Bare, DirectorySink, DirectorySource, DockerArchiveSink,
     DockerArchiveSource, DockerDaemonSink, InPath, LayoutArchiveSink, LayoutSink, LayoutSource,
-    Location, RegistrySink, RegistrySource, StorageSource, StoreName, StoreSink, StoreSource,
+    Location, RegistrySink, RegistrySource, StoreSink, StoreSource,
 };
 use crate::config::{
     AuthKey, AuthStore, Certificates, ConfigPaths, Credential, Endpoint, ImageName, Policy,
@@ -18,7 +18,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::progress::Listener;
 use crate::registry::{Access, Client, ClientOptions, Repository};
 use crate::spec::{Platform, Reference};
-use crate::store::Store;
+use crate::store::{Partials, Store};
 
 /// What holds for all places of one run.
 pub struct PlacesOptions {
@@ -137,7 +137,7 @@ impl Places {
         let scratch = self.scratch();
         Ok(match from {
             Location::Registry(name) => {
-                AnySource::Registry(RegistrySource::new(self.client(side)?, name))
+                AnySource::Registry(RegistrySource::new(&self.client(side)?, name)?)
             }
             Location::Layout(place) => {
                 AnySource::Layout(LayoutSource::open(place, platform).await?)
@@ -150,41 +150,41 @@ impl Places {
             }
             Location::Directory(path) => AnySource::Directory(DirectorySource::open(path).await?),
             Location::DockerDaemon(name) => AnySource::DockerArchive(
-                DockerArchiveSource::from_daemon(side.daemon_host.as_deref(), name, &scratch).await?,
+                DockerArchiveSource::from_daemon(side.daemon_host.as_deref(), name, &scratch)
+                    .await?,
             ),
-            Location::ContainersStorage(name) => {
-                AnySource::Storage(StorageSource::open(name).await?)
-            }
-            Location::Store(name) => AnySource::Store(StoreSource::open(self.store()?, name).await?),
+            Location::Store(name) => AnySource::Store(StoreSource::new(self.store()?, name)),
+            other => return Err(Error::unsupported(format!("{}: not yet", other.kind()))),
         })
     }
 
     /// Opens a place to write to.
     pub fn sink(&self, to: &Location, side: &SideOptions) -> Result<AnySink> {
+        let scratch = self.scratch();
         Ok(match to {
             Location::Registry(name) => {
-                AnySink::Registry(RegistrySink::new(self.client(side)?, name))
+                AnySink::Registry(RegistrySink::new(&self.client(side)?, name)?)
             }
             Location::Layout(place) => AnySink::Layout(self.layout(place)?),
             Location::LayoutArchive(place) => {
-                AnySink::LayoutArchive(LayoutArchiveSink::new(place, &self.scratch())?)
+                AnySink::LayoutArchive(LayoutArchiveSink::new(place, &scratch)?)
             }
             Location::DockerArchive(place) => {
-                AnySink::DockerArchive(DockerArchiveSink::new(place, &self.scratch())?)
+                AnySink::DockerArchive(DockerArchiveSink::new(place, &scratch)?)
             }
-            Location::Directory(path) => AnySink::Directory(DirectorySink::new(path)?),
-            Location::DockerDaemon(name) => AnySink::DockerDaemon(DockerDaemonSink::new(
-                side.daemon_host.as_deref(),
-                name,
-                &self.scratch(),
-            )?),
             Location::ContainersStorage(_) => {
                 return Err(Error::unsupported(
                     "containers-storage: can be read but not written: podman pulls from a \
                      registry or loads docker-archive: and oci-archive: files",
                 ));
             }
-            Location::Store(name) => AnySink::Store(StoreSink::new(self.store()?, name)?),
+            Location::Directory(path) => AnySink::Directory(DirectorySink::new(path)?),
+            Location::DockerDaemon(name) => AnySink::DockerDaemon(DockerDaemonSink::new(
+                side.daemon_host.as_deref(),
+                name,
+                &scratch,
+            )?),
+            Location::Store(name) => AnySink::Store(StoreSink::new(self.store()?, name)),
         })
     }
 
@@ -195,7 +195,8 @@ impl Places {
         match layouts.get(&place.path) {
             Some(sink) => sink.renamed(place),
             None => {
-                let sink = LayoutSink::new(place)?;
+                let partials = Partials::new(&self.options.store_root);
+                let sink = LayoutSink::new(place, Some(partials))?;
                 layouts.insert(place.path.clone(), sink.renamed(place)?);
                 Ok(sink)
             }
@@ -208,7 +209,12 @@ impl Places {
     }
 
     /// A repository, for what is no copy: tags, deleting, tagging.
-    pub fn repository(&self, name: &Reference, side: &SideOptions, access: Access) -> Result<Repository> {
+    pub fn repository(
+        &self,
+        name: &Reference,
+        side: &SideOptions,
+        access: Access,
+    ) -> Result<Repository> {
         self.client(side)?.repository(name, access)
     }
 
@@ -223,7 +229,7 @@ impl Places {
         if let Some((_, client)) = clients.iter().find(|(other, _)| other.same_access(side)) {
             return Ok(client.clone());
         }
-        let client = Client::new(self.client_options(side)?)?;
+        let client = Client::new(self.client_options(side)?);
         clients.push((side.clone(), client.clone()));
         Ok(client)
     }
@@ -296,7 +302,8 @@ fn scope(place: &Location) -> Result<PolicyScope> {
     };
     // Links are resolved, so that a link cannot lead around a rule.
     let path = |transport: &str, path: &Path| {
-        let absolute = std::fs::canonicalize(path).doing(|| format!("opening {transport}:{}", path.display()))?;
+        let absolute = std::fs::canonicalize(path)
+            .doing(|| format!("opening {transport}:{}", path.display()))?;
         PolicyScope::path(transport, &absolute)
     };
     match place {

@@ -31,8 +31,8 @@ fn what_is_not_there_is_code_3() {
     small("linux/amd64").build().push(&registry, "app", "1");
     let target = format!("oci:{}:x", sandbox.path("out").display());
     for source in [
-        format!("docker://{}", registry.image("app:2")),
-        format!("docker://{}", registry.image("none:1")),
+        registry.image("app:2"),
+        registry.image("none:1"),
         "oci:/nonexistent/layout:1".to_owned(),
         "docker-archive:/nonexistent.tar".to_owned(),
         "dir:/nonexistent".to_owned(),
@@ -53,7 +53,7 @@ fn wrong_credentials_are_code_4_and_are_never_shown() {
     let registry = TestRegistry::builder().token_auth("user", "right").start();
     let sandbox = Sandbox::new();
     small("linux/amd64").build().push(&registry, "app", "1");
-    let source = format!("docker://{}", registry.image("app:1"));
+    let source = registry.image("app:1");
     sandbox.copy([&source, "store:x"]).run().fails(4).says("creel-copy login");
     sandbox
         .copy(["--src-creds", "user:wr0ng-pass", &source, "store:x"])
@@ -79,7 +79,7 @@ fn an_unreachable_registry_is_code_5() {
         Fault::error(429, "TOOMANYREQUESTS", "slow down").header("Retry-After", "0"),
     );
     sandbox
-        .copy(["--retry-times", "2", &format!("docker://{}", registry.image("app:1")), "store:x"])
+        .copy(["--retry-times", "2", &registry.image("app:1"), "store:x"])
         .run()
         .fails(5)
         .says("429");
@@ -93,7 +93,7 @@ fn corrupt_content_is_code_6_and_is_not_kept() {
     image().layer(layer().noise("data", 100_000, 1)).build().push(&registry, "app", "1");
     let flipped = registry.inject(always("GET", Kind::Blob), Fault::FlipByte(50));
     let out = sandbox.path("out");
-    let source = format!("docker://{}", registry.image("app:1"));
+    let source = registry.image("app:1");
     sandbox.copy([&source, &format!("oci:{}:x", out.display())]).run().fails(6).says("digest");
     assert!(flipped.fired() >= 1);
     sandbox.copy([&source, "store:x"]).run().fails(6);
@@ -111,7 +111,7 @@ fn damaged_layouts_and_archives() {
     built.write_layout(&layout, Some("1"));
     let blob = layout
         .join("blobs/sha256")
-        .join(built.image().layer_digests()[0].strip_prefix("sha256:").unwrap());
+        .join(built.image().layers[0].descriptor.digest.strip_prefix("sha256:").unwrap());
     let mut bytes = std::fs::read(&blob).unwrap();
     bytes[20] ^= 1;
     std::fs::write(&blob, &bytes).unwrap();

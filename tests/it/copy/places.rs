@@ -18,13 +18,13 @@ fn round_trip(built: &Built, places: &[&str]) {
     let (from, to) = (TestRegistry::start(), TestRegistry::start());
     let sandbox = Sandbox::new();
     built.push(&from, "app", "1");
-    let mut source = format!("docker://{}", from.image("app:1"));
+    let mut source = from.image("app:1");
     for place in places {
         let place = place.replace("DIR", &sandbox.path("").display().to_string());
         sandbox.copy(["--all", &source, &place]).run().success();
         source = place;
     }
-    let target = format!("docker://{}", to.image("back:1"));
+    let target = to.image("back:1");
     let output = sandbox.copy(["--all", &source, &target]).run().success();
     assert_eq!(output.stdout.trim(), built.root.digest);
     assert_eq!(to.manifest("back", "1").unwrap().digest, built.root.digest);
@@ -58,11 +58,11 @@ fn every_form_of_docker_save_is_read() {
         let file = sandbox.path("a.tar");
         built.write_docker_archive(&file, style, &["app:1", "app:2"]);
         let source = format!("docker-archive:{}:app:2", file.display());
-        let target = format!("docker://{}", registry.image("app:1"));
+        let target = registry.image("app:1");
         sandbox.copy([&source, &target]).run().success();
         registry.assert_whole("app");
         let config = registry.manifest("app", "1").unwrap().json()["config"]["digest"].clone();
-        assert_eq!(config, built.image().config_digest(), "{style:?}");
+        assert_eq!(config, built.image().config.digest, "{style:?}");
     }
 }
 
@@ -75,7 +75,7 @@ fn one_layout_holds_several_names() {
     two.push(&registry, "app", "2");
     let layout = sandbox.path("layout");
     for tag in ["1", "2"] {
-        let source = format!("docker://{}", registry.image(&format!("app:{tag}")));
+        let source = registry.image(&format!("app:{tag}"));
         sandbox.copy([source, format!("oci:{}:{tag}", layout.display())]).run().success();
     }
     for (tag, built) in [("1", &one), ("2", &two)] {
@@ -98,12 +98,12 @@ fn the_result_is_on_stdout_and_in_files() {
     let registry = TestRegistry::start();
     let built = rich();
     built.push(&registry, "app", "1");
-    let source = format!("docker://{}", registry.image("app:1"));
+    let source = registry.image("app:1");
     let digests = sandbox.path("digest");
     let output = sandbox
         .copy(["--json", "--additional-tag", "latest,stable", "--digestfile"])
         .arg(&digests)
-        .args([source.clone(), format!("docker://{}", registry.image("copy:1"))])
+        .args([source.clone(), registry.image("copy:1")])
         .run()
         .success();
     let report = output.json();
@@ -123,12 +123,12 @@ fn a_dry_run_moves_nothing() {
     let (from, to) = (TestRegistry::start(), TestRegistry::start());
     let built = rich();
     built.push(&from, "app", "1");
-    let source = format!("docker://{}", from.image("app:1"));
-    let target = format!("docker://{}", to.image("app:1"));
+    let source = from.image("app:1");
+    let target = to.image("app:1");
     let plan = sandbox.copy(["--dry-run", "--json", &source, &target]).run().success().json();
     assert_eq!(plan["unchanged"], false);
     assert_eq!(plan["blobs"].as_array().unwrap().len(), 3);
-    let total: u64 = built.blobs.iter().map(|blob| blob.1.len()).sum();
+    let total: u64 = built.blobs.iter().map(|blob| blob.1.size()).sum();
     assert_eq!(plan["bytes"], total);
     assert!(to.repositories().is_empty());
     sandbox.copy([&source, &target]).run().success();
@@ -143,11 +143,7 @@ fn what_exists_can_be_left_alone() {
     let (old, new) = (small("linux/amd64").build(), rich());
     old.push(&registry, "app", "1");
     new.push(&registry, "new", "1");
-    let args = [
-        "--no-clobber".to_owned(),
-        format!("docker://{}", registry.image("new:1")),
-        format!("docker://{}", registry.image("app:1")),
-    ];
+    let args = ["--no-clobber".to_owned(), registry.image("new:1"), registry.image("app:1")];
     sandbox.copy(args).run().success();
     assert_eq!(registry.manifest("app", "1").unwrap().digest, old.root.digest);
 }

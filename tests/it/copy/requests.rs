@@ -48,7 +48,7 @@ fn push_from_a_layout_and_again() {
     let built = four_platforms();
     built.write_layout(&sandbox.path("layout"), Some("v1"));
     let source = format!("oci:{}:v1", sandbox.path("layout").display());
-    let target = format!("docker://{}", registry.image("app:v1"));
+    let target = registry.image("app:v1");
 
     sandbox.copy([&source, &target]).run().success();
     assert_eq!(counts(&registry), "20 = 1 HEAD manifest + 5 PUT manifest + 7 POST + 7 PUT blob");
@@ -64,8 +64,8 @@ fn copy_inside_one_registry_and_again() {
     let registry = TestRegistry::start();
     let sandbox = Sandbox::new();
     four_platforms().push(&registry, "app", "v1");
-    let source = format!("docker://{}", registry.image("app:v1"));
-    let target = format!("docker://{}", registry.image("mirror/app:v1"));
+    let source = registry.image("app:v1");
+    let target = registry.image("mirror/app:v1");
 
     registry.clear_log();
     sandbox.copy([&source, &target]).run().success();
@@ -88,7 +88,7 @@ fn one_token_for_each_repository() {
     built.write_layout(&sandbox.path("layout"), Some("v1"));
     sandbox.log_in(&registry.host(), "user", "secret");
     let source = format!("oci:{}:v1", sandbox.path("layout").display());
-    sandbox.copy([source, format!("docker://{}", registry.image("app:v1"))]).run().success();
+    sandbox.copy([source, registry.image("app:v1")]).run().success();
     // The first request learns where tokens come from; all others carry the one that it got.
     assert_eq!(
         counts(&registry),
@@ -106,7 +106,7 @@ fn pull_of_one_platform_into_the_store() {
         .build()
         .push(&registry, "app", "1");
     registry.clear_log();
-    let source = format!("docker://{}", registry.image("app:1"));
+    let source = registry.image("app:1");
     sandbox.copy([&source]).run().success();
     // Index, manifest, config, layer: nothing is asked twice.
     assert_eq!(counts(&registry), "4 = 2 GET manifest + 2 GET blob");
@@ -116,13 +116,14 @@ fn pull_of_one_platform_into_the_store() {
 fn an_update_sends_only_what_is_new() {
     let registry = TestRegistry::start();
     let sandbox = Sandbox::new();
-    let base = || layer().file("base", "the same\n");
+    // Small blobs are sent as quickly as they are asked about; this one is not.
+    let base = || layer().noise("base", 200_000, 3);
     image().layer(base()).layer(layer().file("app", "one\n")).build().push(&registry, "app", "1");
     let new = image().layer(base()).layer(layer().file("app", "two\n")).build();
     new.write_layout(&sandbox.path("layout"), Some("1"));
     registry.clear_log();
     let source = format!("oci:{}:1", sandbox.path("layout").display());
-    sandbox.copy([source, format!("docker://{}", registry.image("app:1"))]).run().success();
+    sandbox.copy([source, registry.image("app:1")]).run().success();
     let uploads = registry.count("PUT", Kind::Upload);
     assert_eq!(uploads, 2, "config and the new layer: {}", registry.log_text());
     registry.assert_whole("app");

@@ -23,8 +23,8 @@ fn a_stripped_index_lists_what_was_copied() {
     let (from, to) = (TestRegistry::start(), TestRegistry::start());
     let sandbox = Sandbox::new();
     three_platforms().attestations().annotation("kept", "yes").build().push(&from, "app", "1");
-    let source = format!("docker://{}", from.image("app:1"));
-    let target = format!("docker://{}", to.image("app:1"));
+    let source = from.image("app:1");
+    let target = to.image("app:1");
     sandbox.copy(["--platform", "linux/arm64,linux/amd64", &source, &target]).run().success();
     let index = to.manifest("app", "1").unwrap().json();
     // The attestations of the two stay with them, the third one's went with it.
@@ -43,8 +43,8 @@ fn a_sparse_index_keeps_its_bytes() {
     let sandbox = Sandbox::new();
     let built = three_platforms().build();
     built.push(&from, "app", "1");
-    let source = format!("docker://{}", from.image("app:1"));
-    let target = format!("docker://{}", to.image("app:1"));
+    let source = from.image("app:1");
+    let target = to.image("app:1");
     sandbox.copy(["--platform", "linux/arm64", "--sparse", &source, &target]).run().success();
     assert_eq!(to.manifest("app", "1").unwrap().digest, built.root.digest);
     assert_eq!(to.manifests("app").len(), 2);
@@ -56,8 +56,8 @@ fn one_platform_alone() {
     let sandbox = Sandbox::new();
     let built = three_platforms().build();
     built.push(&registry, "app", "1");
-    let source = format!("docker://{}", registry.image("app:1"));
-    let target = format!("docker://{}", registry.image("arm:1"));
+    let source = registry.image("app:1");
+    let target = registry.image("arm:1");
     for flags in
         [&["--platform", "linux/arm64", "--platform-manifest"][..], &["--override-arch", "arm64"]]
     {
@@ -74,12 +74,12 @@ fn the_store_takes_this_machine_and_keeps_the_index() {
     let sandbox = Sandbox::new();
     let built = three_platforms().build();
     built.push(&registry, "app", "1");
-    let source = format!("docker://{}", registry.image("app:1"));
+    let source = registry.image("app:1");
     let output = sandbox.copy([&source]).run().success();
     assert_eq!(output.stdout.trim(), built.root.digest);
     // The others are not there: said, with their names.
-    let stored = format!("store:{}", registry.image("app:1"));
-    let target = format!("docker://{}", registry.image("again:1"));
+    let stored = format!("store:{}/app:1", registry.host());
+    let target = registry.image("again:1");
     sandbox
         .copy([&stored, &target])
         .run()
@@ -101,14 +101,14 @@ fn a_platform_that_is_not_there() {
     let sandbox = Sandbox::new();
     three_platforms().build().push(&registry, "app", "1");
     small("linux/amd64").build().push(&registry, "single", "1");
-    let index = format!("docker://{}", registry.image("app:1"));
+    let index = registry.image("app:1");
     sandbox
         .copy(["--platform", "linux/s390x", &index, "store:x"])
         .run()
         .fails(3)
         .says("linux/s390x")
         .says("linux/arm64");
-    let single = format!("docker://{}", registry.image("single:1"));
+    let single = registry.image("single:1");
     sandbox
         .copy(["--platform", "linux/arm64", &single, "store:x"])
         .run()

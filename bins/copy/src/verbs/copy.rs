@@ -21,7 +21,8 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<u8> {
     let source_side = context.side(args.source_side.side(), &args.both)?;
     let doing = |error: Error| error.while_doing(format!("copying {from} to {to}"));
     let source = places.source(&from, &source_side).await.map_err(doing)?;
-    let sink = Arc::new(places.sink(&to, &context.side(args.destination_side.side(), &args.both)?)?);
+    let destination_side = context.side(args.destination_side.side(), &args.both)?;
+    let sink = Arc::new(places.sink(&to, &destination_side).map_err(doing)?);
     let options = Arc::new(CopyOptions {
         additional_tags: args.additional_tag,
         no_clobber: args.no_clobber,
@@ -40,7 +41,7 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<u8> {
         let report =
             copy::copy(Arc::new(source), sink.clone(), &to.to_string(), options, &session).await?;
         sink.finish().await?;
-        Ok(report)
+        Ok::<_, Error>(report)
     };
     let report = report.await.map_err(doing)?;
     if let Some(path) = &args.digestfile {
@@ -57,7 +58,8 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<u8> {
 
 /// The name under which something is kept in the store when none was given.
 fn in_store(from: &Location) -> Result<Location> {
-    let named = |text: &str| Reference::parse(text).map(|name| StoreName::Named(name.with_default_tag()));
+    let named =
+        |text: &str| Reference::parse(text).map(|name| StoreName::Named(name.with_default_tag()));
     let name = match from {
         Location::Registry(name) => match (name.tag(), name.digest()) {
             (None, Some(digest)) => StoreName::Digest(digest.clone()),
@@ -65,18 +67,22 @@ fn in_store(from: &Location) -> Result<Location> {
         },
         Location::DockerDaemon(name) => StoreName::Named(name.clone()),
         Location::ContainersStorage(name) => named(name)?,
-        Location::Store(_) => return Err(Error::usage("say where to: the source is the store itself")),
-        Location::Layout(place) | Location::LayoutArchive(place) | Location::DockerArchive(place) => {
-            match &place.entry {
-                Entry::Named(name) => named(name)?,
-                _ => return Err(unnamed(from)),
-            }
+        Location::Store(_) => {
+            return Err(Error::usage("say where to: the source is the store itself"));
         }
+        Location::Layout(place)
+        | Location::LayoutArchive(place)
+        | Location::DockerArchive(place) => match &place.entry {
+            Entry::Named(name) => named(name)?,
+            _ => return Err(unnamed(from)),
+        },
         Location::Directory(_) => return Err(unnamed(from)),
     };
     Ok(Location::Store(name))
 }
 
 fn unnamed(from: &Location) -> Error {
-    Error::usage(format!("{from} gives the image no name: say which one it gets, as in store:app:1.0"))
+    Error::usage(format!(
+        "{from} gives the image no name: say which one it gets, as in store:app:1.0"
+    ))
 }

@@ -1,13 +1,12 @@
 //! `creel-copy delete IMAGE`.
 
-use creel::error::{Error, ErrorKind, IoContext, Result};
+use creel::error::{Error, IoContext, Result};
 use creel::registry::{Access, Deletion, Repository};
-use creel::spec::Reference;
+use creel::spec::{Digest, Reference};
 use creel::transport::{Bare, Entry, Location, Places, SideOptions, remove_layout_name};
 
 use crate::args::{BothArgs, DeleteArgs, Side};
 use crate::context::Context;
-use crate::render;
 
 pub async fn run(context: &Context, args: DeleteArgs) -> Result<u8> {
     let places = context.places(&args.work)?;
@@ -36,41 +35,33 @@ pub async fn run(context: &Context, args: DeleteArgs) -> Result<u8> {
 }
 
 /// Deletes the tag alone where the registry can; the image with all its tags only when asked to.
-async fn in_registry(places: &Places, name: &Reference, side: &SideOptions, all_tags: bool) -> Result<String> {
+async fn in_registry(
+    places: &Places,
+    name: &Reference,
+    side: &SideOptions,
+    all_tags: bool,
+) -> Result<String> {
     let repository = places.repository(name, side, Access::Delete)?;
-    let missing = || Error::not_found(format!("{name} does not exist"));
-    if let (Some(digest), true) = (name.digest(), true) {
-        return match repository.delete_manifest(&digest.to_string()).await? {
-            Deletion::Deleted => Ok(format!("deleted {name}")),
-            Deletion::Missing => Err(missing()),
-            Deletion::Unsupported => Err(refused(name)),
-        };
+    if let Some(digest) = name.digest() {
+        repository.delete_manifest(&digest.to_string()).await?;
+        return Ok(format!("deleted {name}"));
     }
     let tag = name.tag_or_latest();
-    if !all_tags {
-        match repository.delete_manifest(tag).await? {
-            Deletion::Deleted => return Ok(format!("deleted the tag {tag} of {}", name.name())),
-            Deletion::Missing => return Err(missing()),
-            Deletion::Unsupported => {}
-        }
+    if !all_tags && repository.delete_manifest(tag).await? == Deletion::Done {
+        return Ok(format!("deleted the tag {tag} of {}", name.name()));
     }
-    let image = repository.head_manifest(tag).await?.ok_or_else(missing)?;
-    let others = other_tags(&repository, places, name, side, &image.digest.to_string()).await?;
+    let image = repository.head_manifest(tag).await?;
+    let image = image.ok_or_else(|| Error::not_found(format!("{name} does not exist")))?;
+    let others = other_tags(&repository, places, name, side, &image.digest).await?;
     if !all_tags && !others.is_empty() {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            format!(
-                "this registry cannot delete a tag alone; deleting the image would also take {}: \
-                 say --all-tags if that is wanted",
-                others.join(", ")
-            ),
-        ));
+        return Err(Error::unsupported(format!(
+            "this registry cannot delete a tag alone; deleting the image would also take {}: say \
+             --all-tags if that is wanted",
+            others.join(", ")
+        )));
     }
-    match repository.delete_manifest(&image.digest.to_string()).await? {
-        Deletion::Deleted => Ok(format!("deleted {} with all its tags", image.digest)),
-        Deletion::Missing => Err(missing()),
-        Deletion::Unsupported => Err(refused(name)),
-    }
+    repository.delete_manifest(&image.digest.to_string()).await?;
+    Ok(format!("deleted {} with all its tags", image.digest))
 }
 
 /// Which other tags name the same image.
@@ -79,7 +70,7 @@ async fn other_tags(
     places: &Places,
     name: &Reference,
     side: &SideOptions,
-    digest: &str,
+    digest: &Digest,
 ) -> Result<Vec<String>> {
     let mut others = Vec::new();
     for tag in places.tags(name, side).await? {
@@ -87,13 +78,9 @@ async fn other_tags(
             continue;
         }
         let there = repository.head_manifest(&tag).await?;
-        if there.is_some_and(|there| there.digest.to_string() == digest) {
+        if there.is_some_and(|there| there.digest == *digest) {
             others.push(tag);
         }
     }
     Ok(others)
-}
-
-fn refused(name: &Reference) -> Error {
-    Error::unsupported(format!("{} does not allow deleting", name.registry()))
 }

@@ -32,10 +32,8 @@ pub async fn login(context: &Context, args: LoginArgs) -> Result<u8> {
         ..SideOptions::default()
     };
     let client = places.client(&side)?;
-    client
-        .check_login(key.registry())
-        .await
-        .doing(|| format!("logging in to {}", args.registry))?;
+    let checked = client.check_login(key.registry()).await;
+    checked.doing(|| format!("logging in to {}", args.registry))?;
     auth.login(&key, &credential)?;
     context.say("Login Succeeded!");
     Ok(0)

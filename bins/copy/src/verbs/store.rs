@@ -22,7 +22,9 @@ pub fn rm(context: &Context, args: &RmArgs) -> Result<u8> {
     let store = context.store()?;
     for name in &args.names {
         let Location::Store(name) = Location::parse(name, Bare::Store)? else {
-            return Err(creel::Error::usage(format!("{name} is not in the store: use `creel-copy delete`")));
+            return Err(creel::Error::usage(format!(
+                "{name} is not in the store: use `creel-copy delete`"
+            )));
         };
         store.untag(&name)?;
         render::print(&format!("{name}\n"))?;

@@ -1,6 +1,6 @@
 //! `creel-copy sync SRC DST`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,22 +21,25 @@ use crate::render;
 
 pub async fn run(context: &Context, args: SyncArgs) -> Result<u8> {
     let work = Work::new(context, &args)?;
-    let pairs = work.pairs(&args).await?;
-    if pairs.is_empty() {
-        return Err(Error::not_found(format!("nothing to copy: {} holds no wanted image", args.source)));
+    let (pairs, mut failures) = work.pairs(&args).await?;
+    if pairs.is_empty() && failures.is_empty() {
+        return Err(Error::not_found(format!(
+            "nothing to copy: {} holds no wanted image",
+            args.source
+        )));
     }
-    let jobs = work.jobs(pairs)?;
+    let jobs = work.jobs(pairs, &mut failures).await?;
     if args.dry_run {
         return show_plan(context, &jobs).await;
     }
     let session = context.session(&args.work);
-    let quiet = context.global.json;
-    let outcomes = sync(jobs, &session, &|outcome| {
-        if let (Err(error), false) = (&outcome.result, quiet) {
+    let mut outcomes = sync(jobs, &session, &|outcome| {
+        if let Err(error) = &outcome.result {
             context.say(&format!("failed: {}: {}", outcome.source, error.chain()));
         }
     })
     .await;
+    outcomes.extend(failures);
     if let Some(path) = &args.digestfile {
         render::write_file(path, &digest_lines(&outcomes))?;
     }
@@ -77,25 +80,32 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Everything that is to be copied.
-    async fn pairs(&self, args: &SyncArgs) -> Result<Vec<Pair>> {
-        match args.src.unwrap_or(SyncSource::Docker) {
+    /// Everything that is to be copied, and what could not even be listed: one repository that
+    /// fails does not hide the others, but it counts.
+    async fn pairs(&self, args: &SyncArgs) -> Result<(Vec<Pair>, Vec<Outcome>)> {
+        let path = Path::new(&args.source);
+        let pairs = match args.src.unwrap_or(SyncSource::Docker) {
             SyncSource::Docker => {
                 let text = args.source.strip_prefix("docker://").unwrap_or(&args.source);
                 let name = Reference::parse(text)?;
-                self.repository(&name, self.source_side.clone()).await
+                self.repository(&name, self.source_side.clone()).await?
             }
             SyncSource::Yaml => {
                 let mut pairs = Vec::new();
-                for wanted in parse_yaml(&read_list(Path::new(&args.source))?)? {
-                    // One repository that fails must not hide the others, but it must count.
-                    pairs.extend(self.wanted(wanted).await?);
+                let mut failures = Vec::new();
+                for wanted in parse_yaml(&read_list(path)?)? {
+                    let name = wanted.repository.name();
+                    match self.wanted(wanted).await {
+                        Ok(found) => pairs.extend(found),
+                        Err(error) => failures.push(failure(name, String::new(), error)),
+                    }
                 }
-                Ok(pairs)
+                return Ok((pairs, failures));
             }
-            SyncSource::List => self.listed(&read_list(Path::new(&args.source))?),
-            SyncSource::Dir => self.directories(Path::new(&args.source)),
-        }
+            SyncSource::List => self.listed(&read_list(path)?)?,
+            SyncSource::Dir => self.directories(path)?,
+        };
+        Ok((pairs, Vec::new()))
     }
 
     /// All wanted tags of a repository, or the one image that was named.
@@ -140,7 +150,12 @@ impl<'a> Work<'a> {
         names.into_iter().map(|name| self.pair(name, side.clone())).collect()
     }
 
-    async fn tags(&self, name: &Reference, side: &SideOptions, wanted: impl Fn(&str) -> bool) -> Result<Vec<Reference>> {
+    async fn tags(
+        &self,
+        name: &Reference,
+        side: &SideOptions,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Reference>> {
         let tags = self.places.tags(name, side).await?;
         tags.iter().filter(|tag| wanted(tag)).map(|tag| name.with_tag(tag)).collect()
     }
@@ -169,11 +184,19 @@ impl<'a> Work<'a> {
         while let Some(directory) = open.pop() {
             let doing = || format!("reading {}", directory.display());
             if directory.join("manifest.json").is_file() {
-                let name = directory.strip_prefix(root).unwrap_or(&directory).to_string_lossy().into_owned();
+                let name = directory
+                    .strip_prefix(root)
+                    .unwrap_or(&directory)
+                    .to_string_lossy()
+                    .into_owned();
                 let name = if name.is_empty() { file_name(root) } else { name };
                 let name = Reference::parse(&name)?;
                 let to = self.naming.destination(&name)?;
-                pairs.push(Pair { from: Location::Directory(directory), to, side: self.source_side.clone() });
+                pairs.push(Pair {
+                    from: Location::Directory(directory),
+                    to,
+                    side: self.source_side.clone(),
+                });
                 continue;
             }
             for entry in std::fs::read_dir(&directory).doing(doing)? {
@@ -192,28 +215,37 @@ impl<'a> Work<'a> {
     }
 
     /// Opens all places; images that go into one layout share its sink.
-    fn jobs(&self, pairs: Vec<Pair>) -> Result<Vec<Job>> {
+    async fn jobs(&self, pairs: Vec<Pair>, failures: &mut Vec<Outcome>) -> Result<Vec<Job>> {
         let mut seen = HashSet::new();
-        let mut layouts = HashMap::new();
         let mut jobs = Vec::new();
         for pair in pairs {
-            if !seen.insert((pair.from.to_string(), pair.to.to_string())) {
+            let (from, to) = (pair.from.to_string(), pair.to.to_string());
+            if !seen.insert((from.clone(), to.clone())) {
                 continue;
             }
-            let source = self.places.source(&pair.from, &pair.side)?;
-            let sink = self.places.shared_sink(&pair.to, &self.destination_side, &mut layouts)?;
-            jobs.push(Job {
-                source_name: pair.from.to_string(),
-                destination_name: pair.to.to_string(),
-                source: Arc::new(source),
-                sink: Arc::new(sink),
-                blobs_at: blobs_at(&pair.to),
-                options: self.options.clone(),
-            });
+            match self.job(&pair).await {
+                Ok(job) => jobs.push(job),
+                Err(error) => failures.push(failure(from, to, error)),
+            }
         }
         self.context.say(&format!("{} images to copy", jobs.len()));
         Ok(jobs)
     }
+
+    async fn job(&self, pair: &Pair) -> Result<Job> {
+        Ok(Job {
+            source_name: pair.from.to_string(),
+            destination_name: pair.to.to_string(),
+            source: Arc::new(self.places.source(&pair.from, &pair.side).await?),
+            sink: Arc::new(self.places.sink(&pair.to, &self.destination_side)?),
+            blobs_at: blobs_at(&pair.to),
+            options: self.options.clone(),
+        })
+    }
+}
+
+fn failure(source: String, destination: String, error: Error) -> Outcome {
+    Outcome { source, destination, result: Err(error) }
 }
 
 /// What destinations have in common that share their blobs.
@@ -262,7 +294,10 @@ fn read_list(path: &Path) -> Result<String> {
     let mut text = String::new();
     file.take(MAX_LIST + 1).read_to_string(&mut text).doing(doing)?;
     if text.len() as u64 > MAX_LIST {
-        return Err(Error::invalid(format!("{} is larger than the limit of {MAX_LIST} bytes", path.display())));
+        return Err(Error::invalid(format!(
+            "{} is larger than the limit of {MAX_LIST} bytes",
+            path.display()
+        )));
     }
     Ok(text)
 }
@@ -284,9 +319,11 @@ async fn show_plan(context: &Context, jobs: &[Job]) -> Result<u8> {
     for (from, to, plan) in dry_run(jobs).await {
         match plan {
             Ok(plan) => {
-                let what = if plan.unchanged { "unchanged".to_owned() } else { cli::bytes(plan.bytes) };
+                let what =
+                    if plan.unchanged { "unchanged".to_owned() } else { cli::bytes(plan.bytes) };
                 rows.push(vec![from.clone(), to.clone(), what]);
-                documents.push(serde_json::json!({"source": from, "destination": to, "plan": plan}));
+                documents
+                    .push(serde_json::json!({"source": from, "destination": to, "plan": plan}));
             }
             Err(error) => {
                 rows.push(vec![from, to, error.chain()]);
@@ -316,12 +353,15 @@ fn report(context: &Context, outcomes: &[Outcome]) -> Result<u8> {
                     false => cli::bytes(report.moved.bytes),
                 };
                 rows.push(vec!["ok".to_owned(), from.clone(), to.clone(), what]);
-                documents.push(serde_json::json!({"source": from, "destination": to, "report": report}));
+                documents
+                    .push(serde_json::json!({"source": from, "destination": to, "report": report}));
             }
             Err(error) => {
                 failed.push(error.kind());
                 rows.push(vec!["FAILED".to_owned(), from.clone(), to.clone(), error.chain()]);
-                documents.push(serde_json::json!({"source": from, "destination": to, "error": error.chain()}));
+                documents.push(
+                    serde_json::json!({"source": from, "destination": to, "error": error.chain()}),
+                );
             }
         }
     }

@@ -18,7 +18,8 @@ pub async fn run(context: &Context, args: TagArgs) -> Result<u8> {
     let side = context.side(args.side.side(), &BothArgs::default())?;
     let session = context.session(&args.work);
     // What the place holds of an index is all there is to name.
-    let options = CopyOptions { selection: Selection::All, sparse_source: true, ..CopyOptions::default() };
+    let options =
+        CopyOptions { selection: Selection::All, sparse_source: true, ..CopyOptions::default() };
     let options = Arc::new(options);
     for tag in &args.tags {
         let to = renamed(&at, tag)?;
@@ -26,9 +27,10 @@ pub async fn run(context: &Context, args: TagArgs) -> Result<u8> {
             let source = Arc::new(places.source(&at, &side).await?);
             let sink = Arc::new(places.sink(&to, &side)?);
             let report =
-                creel::copy::copy(source, sink.clone(), &to.to_string(), options.clone(), &session).await?;
+                creel::copy::copy(source, sink.clone(), &to.to_string(), options.clone(), &session)
+                    .await?;
             sink.finish().await?;
-            Ok(report)
+            Ok::<_, creel::Error>(report)
         };
         let report = tagged.await.doing(|| format!("tagging {at} as {to}"))?;
         render::print(&format!("{} {to}\n", report.digest))?;

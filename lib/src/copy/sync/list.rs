@@ -82,7 +82,11 @@ struct Credentials {
 /// Reads skopeo's format: a map of registries, each with images and how to choose their tags.
 pub fn parse_yaml(text: &str) -> Result<Vec<Wanted>> {
     let registries: BTreeMap<String, Registry> = serde_saphyr::from_str(text).map_err(|error| {
-        Error::caused(ErrorKind::Usage, "the list is not in the form of skopeo's sync files", error.to_string())
+        Error::caused(
+            ErrorKind::Usage,
+            "the list is not in the form of skopeo's sync files",
+            error.to_string(),
+        )
     })?;
     let mut wanted = Vec::new();
     for (host, registry) in registries {
@@ -100,7 +104,9 @@ pub fn parse_yaml(text: &str) -> Result<Vec<Wanted>> {
             let picks = picks.unwrap_or_default();
             let tags = match picks.as_slice() {
                 [] => TagChoice::All,
-                picks => TagChoice::These(picks.iter().map(|text| pick(text)).collect::<Result<_>>()?),
+                picks => {
+                    TagChoice::These(picks.iter().map(|text| pick(text)).collect::<Result<_>>()?)
+                }
             };
             add(&repository, tags)?;
         }
@@ -116,7 +122,8 @@ pub fn parse_yaml(text: &str) -> Result<Vec<Wanted>> {
 
 fn pick(text: &str) -> Result<Pick> {
     if text.contains(':') {
-        let digest = text.parse().map_err(|error| Error::caused(ErrorKind::Usage, "the list", error))?;
+        let digest =
+            text.parse().map_err(|error| Error::caused(ErrorKind::Usage, "the list", error))?;
         return Ok(Pick::Digest(digest));
     }
     if is_tag(text) {
@@ -144,7 +151,10 @@ pub fn parse_lines(text: &str) -> Result<Vec<Line>> {
         }
         let mut words = line.split_whitespace();
         let (Some(source), destination, None) = (words.next(), words.next(), words.next()) else {
-            return Err(Error::usage(format!("line {} of the list: expected SRC or SRC DST", number + 1)));
+            return Err(Error::usage(format!(
+                "line {} of the list: expected SRC or SRC DST",
+                number + 1
+            )));
         };
         lines.push(Line { source: source.to_owned(), destination: destination.map(str::to_owned) });
     }
@@ -182,8 +192,17 @@ mod tests {
         );
         let access = &wanted[1].access;
         assert_eq!(access.credentials, Some(("john".into(), Secret::new("secret"))));
-        assert_eq!((access.tls_verify, access.cert_dir.as_deref()), (Some(false), Some("/certs".as_ref())));
-        for bad in ["- a", "h.io: {image: {}}", "h.io: {images: {a: ['b c']}}", "h.io: {images: {'A': []}}", "["] {
+        assert_eq!(
+            (access.tls_verify, access.cert_dir.as_deref()),
+            (Some(false), Some("/certs".as_ref()))
+        );
+        for bad in [
+            "- a",
+            "h.io: {image: {}}",
+            "h.io: {images: {a: ['b c']}}",
+            "h.io: {images: {'A': []}}",
+            "[",
+        ] {
             assert_eq!(parse_yaml(bad).unwrap_err().kind(), ErrorKind::Usage, "{bad}");
         }
     }

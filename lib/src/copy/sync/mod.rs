@@ -51,7 +51,11 @@ pub struct Outcome {
 
 /// Copies all jobs and finishes their sinks; `done` hears of each as it ends. Never fails as a
 /// whole: every outcome tells its own failure.
-pub async fn sync(jobs: Vec<Job>, session: &Session, done: &(dyn Fn(&Outcome) + Send + Sync)) -> Vec<Outcome> {
+pub async fn sync(
+    jobs: Vec<Job>,
+    session: &Session,
+    done: &(dyn Fn(&Outcome) + Send + Sync),
+) -> Vec<Outcome> {
     stream::iter(jobs)
         .map(|job| async move {
             let outcome = run(job, session).await;
@@ -65,7 +69,8 @@ pub async fn sync(jobs: Vec<Job>, session: &Session, done: &(dyn Fn(&Outcome) + 
 
 async fn run(job: Job, session: &Session) -> Outcome {
     let copied = async {
-        let report = super::copy(job.source, job.sink.clone(), &job.blobs_at, job.options, session).await?;
+        let report =
+            super::copy(job.source, job.sink.clone(), &job.blobs_at, job.options, session).await?;
         job.sink.finish().await?;
         Ok(report)
     };

@@ -18,7 +18,8 @@ pub struct Filter {
 impl Filter {
     /// Tags that match any of `include` (all, if it is empty) and none of `exclude`.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Filter> {
-        let compile = |texts: &[String]| texts.iter().map(|text| regex(text)).collect::<Result<Vec<_>>>();
+        let compile =
+            |texts: &[String]| texts.iter().map(|text| regex(text)).collect::<Result<Vec<_>>>();
         Ok(Filter { include: compile(include)?, exclude: compile(exclude)? })
     }
 
@@ -30,7 +31,8 @@ impl Filter {
 }
 
 fn regex(text: &str) -> Result<Regex> {
-    Regex::new(text).map_err(|error| Error::usage(format!("{text:?} is not a regular expression: {error}")))
+    Regex::new(text)
+        .map_err(|error| Error::usage(format!("{text:?} is not a regular expression: {error}")))
 }
 
 /// What all images of a sync are put below.
@@ -74,18 +76,26 @@ impl Naming {
         match &self.below {
             Below::Registry(prefix) => {
                 let prefix = prefix.trim_end_matches('/');
-                let path = if name.is_empty() { prefix.to_owned() } else { format!("{prefix}/{name}") };
+                let path =
+                    if name.is_empty() { prefix.to_owned() } else { format!("{prefix}/{name}") };
                 // A port would otherwise stand inside the path.
                 let (host, rest) = path.split_once('/').unwrap_or((&path, ""));
                 let path = format!("{host}/{}", rest.replace(':', "-"));
-                Ok(Location::Registry(Reference::parse(&format!("{}{version}", path.trim_end_matches('/')))?))
+                Ok(Location::Registry(Reference::parse(&format!(
+                    "{}{version}",
+                    path.trim_end_matches('/')
+                ))?))
             }
             Below::Directory(root) => {
                 let leaf = if name.is_empty() { last.to_owned() } else { name };
                 Ok(Location::Directory(root.join(format!("{leaf}{version}"))))
             }
             Below::Layout(path) => {
-                let entry = if name.is_empty() { version[1..].to_owned() } else { format!("{name}{version}") };
+                let entry = if name.is_empty() {
+                    version[1..].to_owned()
+                } else {
+                    format!("{name}{version}")
+                };
                 Ok(Location::Layout(InPath { path: path.clone(), entry: Entry::Named(entry) }))
             }
         }
@@ -100,7 +110,8 @@ mod tests {
     #[test]
     fn names_follow_skopeo() {
         let source = Reference::parse("h:5000/a/b:1").unwrap();
-        let naming = |below: Below, scoped, exact| Naming { below, scoped, exact, suffix: "-x".into() };
+        let naming =
+            |below: Below, scoped, exact| Naming { below, scoped, exact, suffix: "-x".into() };
         let registry = || Below::Registry("d.io/p".into());
         for (naming, expected) in [
             (naming(registry(), false, false), "docker://d.io/p/b:1-x"),
@@ -118,7 +129,8 @@ mod tests {
     #[test]
     fn tags_are_filtered() {
         let filter = Filter::new(&["^1\\.".into(), "^lat".into()], &["rc".into()]).unwrap();
-        let wanted: Vec<_> = ["1.0", "1.0-rc1", "2.0", "latest"].into_iter().filter(|t| filter.wants(t)).collect();
+        let wanted: Vec<_> =
+            ["1.0", "1.0-rc1", "2.0", "latest"].into_iter().filter(|t| filter.wants(t)).collect();
         assert_eq!(wanted, ["1.0", "latest"]);
         assert!(Filter::default().wants("x"));
         assert!(Filter::new(&["(".into()], &[]).is_err());

@@ -42,16 +42,29 @@ impl Range {
         let bad = || Error::usage(format!("{text:?} is not a version range (as \">= 1.2, < 2\")"));
         let alternative = |part: &str| -> Option<Vec<Condition>> {
             // An operator and its version may stand apart.
-            let spaced = ["> =", "< ="].iter().fold(part.to_owned(), |s, op| s.replace(op, &op.replace(' ', "")));
+            let spaced = ["> =", "< ="]
+                .iter()
+                .fold(part.to_owned(), |s, op| s.replace(op, &op.replace(' ', "")));
             let mut joined = String::new();
             for word in spaced.split([' ', ',']).filter(|word| !word.is_empty()) {
                 joined.push_str(word);
-                joined.push(if word.ends_with(['=', '<', '>', '~', '^', '!']) { '\u{0}' } else { ',' });
+                joined.push(if word.ends_with(['=', '<', '>', '~', '^', '!']) {
+                    '\u{0}'
+                } else {
+                    ','
+                });
             }
-            joined.replace('\u{0}', "").split(',').filter(|c| !c.is_empty()).map(Condition::parse).collect()
+            joined
+                .replace('\u{0}', "")
+                .split(',')
+                .filter(|c| !c.is_empty())
+                .map(Condition::parse)
+                .collect()
         };
         let all: Option<Vec<_>> = text.split("||").map(alternative).collect();
-        all.filter(|all| all.iter().all(|conditions| !conditions.is_empty())).map(Range).ok_or_else(bad)
+        all.filter(|all| all.iter().all(|conditions| !conditions.is_empty()))
+            .map(Range)
+            .ok_or_else(bad)
     }
 
     /// Whether `tag` is a version in the range.
@@ -99,7 +112,9 @@ impl Condition {
             return false;
         }
         let given = self.numbers.len();
-        let prefix = |count: usize| self.numbers.iter().zip(version.numbers).take(count).all(|(a, b)| *a == b);
+        let prefix = |count: usize| {
+            self.numbers.iter().zip(version.numbers).take(count).all(|(a, b)| *a == b)
+        };
         let order = version.compare(&self.floor());
         match self.operator {
             Operator::Equal => prefix(given) && (given < 3 || version.pre == self.pre),
@@ -182,7 +197,11 @@ mod tests {
     #[test]
     fn ranges() {
         for (range, inside, outside) in [
-            (">= 1.2, < 2", &["1.2", "v1.2.0", "1.9.9"][..], &["1.1.9", "2.0.0", "1.5.0-rc1", "latest"][..]),
+            (
+                ">= 1.2, < 2",
+                &["1.2", "v1.2.0", "1.9.9"][..],
+                &["1.1.9", "2.0.0", "1.5.0-rc1", "latest"][..],
+            ),
             (">=1.2 <2", &["1.3"], &["2.1"]),
             ("^1.2.3", &["1.2.3", "1.9.0"], &["1.2.2", "2.0.0"]),
             ("^0.2.3", &["0.2.4"], &["0.3.0"]),
@@ -191,7 +210,11 @@ mod tests {
             ("!= 1.2.3", &["1.2.4"], &["1.2.3"]),
             ("> 1.2", &["1.3.0"], &["1.2.9", "1.2.0"]),
             ("<= 1.2", &["1.2.9", "1.1"], &["1.3"]),
-            (">= 1.0.0-beta.2", &["1.0.0-beta.11", "1.0.0", "1.0.0-rc"], &["1.0.0-beta.1", "1.0.0-alpha"]),
+            (
+                ">= 1.0.0-beta.2",
+                &["1.0.0-beta.11", "1.0.0", "1.0.0-rc"],
+                &["1.0.0-beta.1", "1.0.0-alpha"],
+            ),
             ("*", &["0.1", "9"], &["a", "1.2.3.4"]),
         ] {
             let parsed = Range::parse(range).unwrap();

@@ -60,7 +60,10 @@ impl<W: Write> TarWriter<W> {
             let most = usize::try_from(self.owed).unwrap_or(usize::MAX).min(buffer.len());
             match from.read(&mut buffer[..most]) {
                 Ok(0) => {
-                    return Err(Error::new(crate::ErrorKind::Failed, "the file became shorter"));
+                    return Err(Error::new(
+                        crate::error::ErrorKind::Failed,
+                        "the file became shorter",
+                    ));
                 }
                 Ok(count) => self.content(&buffer[..count])?,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -309,6 +312,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn what_is_written_is_read_back(entries in proptest::collection::vec(any_entry(), 0..5)) {
             let mut writer = TarWriter::new(Vec::new());

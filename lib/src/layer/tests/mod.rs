@@ -3,6 +3,7 @@
 //! Those that need root say so and pass without it.
 
 mod breakout;
+mod diff;
 mod forms;
 mod hostile_tar;
 mod limits;

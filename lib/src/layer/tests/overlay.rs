@@ -134,6 +134,30 @@ fn whiteouts_below_a_whiteout_say_nothing_more() {
 }
 
 #[test]
+fn whiteouts_below_an_opaque_directory_say_nothing_more() {
+    let expected = "d 0755 d/ [opaque]\n";
+    assert_eq!(layer(archive().file("d/.wh..wh..opq", "").file("d/e/.wh.x", "")), expected);
+    assert_eq!(
+        layer(archive().file("d/e/.wh.x", "").file("d/.wh.y", "").file("d/.wh..wh..opq", "")),
+        expected
+    );
+}
+
+#[test]
+fn a_directory_made_anew_does_not_get_its_old_metadata() {
+    let old = Entry { mode: 0o700, ..entry("d", EntryKind::Directory) };
+    let lower = archive().entry(old, b"").file("d/old", "");
+    for upper in
+        [archive().file(".wh.d", "").file("d/x", ""), archive().file("d/x", "").file(".wh.d", "")]
+    {
+        assert_eq!(flat(&[lower.clone(), upper.clone()]), "d 0755 d/\nf 0644 d/x \"\"\n");
+        let report = Place::new().unpack(&upper.end()).unwrap();
+        let implied: Vec<_> = report.implied_dirs.iter().map(|dir| dir.path.as_slice()).collect();
+        assert_eq!(implied, [b""]);
+    }
+}
+
+#[test]
 fn directories_that_only_hold_whiteouts_are_reported() {
     let report = Place::new()
         .unpack(&archive().file("a/b/.wh.x", "").file("c/.wh.x", "").file("c/y", "").end())
@@ -307,6 +331,7 @@ fn applied_directories_take_over_all_metadata_and_keep_times() {
 #[derive(Clone, Debug)]
 enum Step {
     File(String),
+    Link(String),
     Dir(String),
     Whiteout(String, char),
     Opaque(String),
@@ -318,6 +343,7 @@ fn any_layer() -> impl Strategy<Value = Vec<Step>> {
     let name = proptest::sample::select(vec!['a', 'b', 'c']);
     let step = prop_oneof![
         3 => path.clone().prop_map(Step::File),
+        1 => path.clone().prop_map(Step::Link),
         3 => path.prop_map(Step::Dir),
         2 => (dir.clone(), name).prop_map(|(dir, name)| Step::Whiteout(dir, name)),
         1 => dir.prop_map(Step::Opaque),
@@ -327,20 +353,24 @@ fn any_layer() -> impl Strategy<Value = Vec<Step>> {
 
 fn archive_of(number: usize, steps: &[Step], with_parents: bool) -> Archive {
     let content = number.to_string();
+    let dir =
+        |path: &str| Entry { mode: 0o700 + number as u32, ..entry(path, EntryKind::Directory) };
     steps.iter().fold(archive(), |mut made, step| {
         let (path, directory) = match step {
-            Step::File(path) | Step::Dir(path) => (path.clone(), false),
+            Step::File(path) | Step::Link(path) | Step::Dir(path) => (path.clone(), false),
             Step::Whiteout(dir, _) | Step::Opaque(dir) => (dir.clone(), true),
         };
         if with_parents {
             let ends: Vec<usize> = path.match_indices('/').map(|(at, _)| at).collect();
             for end in ends.into_iter().chain(directory.then_some(path.len())) {
-                made = made.dir(&path[..end]);
+                made = made.entry(dir(&path[..end]), b"");
             }
         }
         match step {
-            Step::File(path) => made.file(path, &content),
-            Step::Dir(path) => made.dir(path),
+            // What a layer only implies below a link of a lower one, overlayfs cannot follow.
+            Step::Link(path) if with_parents => made.symlink(path, "b"),
+            Step::File(path) | Step::Link(path) => made.file(path, &content),
+            Step::Dir(path) => made.entry(dir(path), b""),
             Step::Whiteout(dir, name) => made.file(&format!("{dir}/.wh.{name}"), ""),
             Step::Opaque(dir) => made.file(&format!("{dir}/.wh..wh..opq"), ""),
         }
@@ -348,7 +378,7 @@ fn archive_of(number: usize, steps: &[Step], with_parents: bool) -> Archive {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn mounted_equals_flat(layers in proptest::collection::vec(any_layer(), 1..4), with_parents: bool) {

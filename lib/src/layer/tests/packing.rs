@@ -196,3 +196,63 @@ fn what_no_layer_can_express() {
         );
     }
 }
+
+/// Changes a mounted overlay as a container would, packs its upper directory, and applies that to
+/// a flat copy of the lower layer: the same tree as the mount must come of it.
+fn check_mounted_changes(mount_options: &str, change: fn(&std::path::Path)) {
+    let lower_layer = archive()
+        .dir("dir")
+        .dir("dir/sub")
+        .file("dir/sub/old", "old")
+        .file("dir/a", "a")
+        .file("dir/b", "b")
+        .file("dir/c", "c")
+        .dir("gone")
+        .file("gone/x", "")
+        .symlink("link", "dir")
+        .end();
+    let [lower, upper, work, target, flat] = [(); 5].map(|()| Place::new());
+    lower.unpack(&lower_layer).unwrap();
+    let [low, up, work, at] =
+        [&lower, &upper, &work, &target].map(|place| place.root().to_str().unwrap().to_owned());
+    let options = format!("lowerdir={low},upperdir={up},workdir={work}{mount_options}\0");
+    let options = std::ffi::CStr::from_bytes_with_nul(options.as_bytes()).unwrap();
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("overlay", &at[..], "overlay", flags, options).unwrap();
+    let changed = std::panic::catch_unwind(|| change(target.root().as_path()));
+    let expected = target.listing();
+    rustix::mount::unmount(&at[..], rustix::mount::UnmountFlags::empty()).unwrap();
+    changed.unwrap();
+
+    let layers = [Root::open(&lower.root()).unwrap()];
+    let stack = Stack::new(&layers, WhiteoutForm::OverlayTrusted);
+    let options = PackOptions { lower: Some(&stack), subseconds: true, ..PackOptions::default() };
+    let (bytes, _) = packed(&upper, &options).unwrap();
+    flat.apply(&lower_layer).unwrap();
+    flat.apply(&bytes).unwrap();
+    assert_eq!(flat.listing(), expected);
+}
+
+#[test]
+fn changes_in_a_mounted_overlay_survive_packing() {
+    if !is_root() {
+        return;
+    }
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    let change = |root: &std::path::Path| {
+        fs::remove_file(root.join("dir/a")).unwrap();
+        fs::write(root.join("dir/b"), "changed").unwrap();
+        fs::set_permissions(root.join("dir/c"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::hard_link(root.join("dir/c"), root.join("c2")).unwrap();
+        fs::remove_dir_all(root.join("gone")).unwrap();
+        fs::remove_dir_all(root.join("dir/sub")).unwrap();
+        fs::create_dir_all(root.join("dir/sub/deep/er")).unwrap();
+        fs::write(root.join("dir/sub/deep/er/new"), "new").unwrap();
+        fs::remove_file(root.join("link")).unwrap();
+        fs::create_dir(root.join("link")).unwrap();
+        fs::rename(root.join("dir/b"), root.join("link/b")).unwrap();
+    };
+    check_mounted_changes(",redirect_dir=off,metacopy=off,index=off", change);
+    check_mounted_changes(",redirect_dir=on,metacopy=on,index=off", change);
+}

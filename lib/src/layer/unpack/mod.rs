@@ -51,7 +51,7 @@ impl Unpacker {
         if options.whiteouts != WhiteoutForm::Apply {
             let entries = root.dir().entries().doing(|| "reading the directory to unpack into")?;
             if !entries.is_empty() {
-                let kind = crate::ErrorKind::AlreadyExists;
+                let kind = crate::error::ErrorKind::AlreadyExists;
                 return Err(Error::new(kind, "the directory to unpack a layer into is not empty"));
             }
         }

@@ -18,7 +18,8 @@ pub struct UnpackReport {
     /// Length of the archive.
     pub archive_bytes: u64,
     /// Directories that the archive only implies, sorted: made with mode 0755, owner 0:0, time 0.
-    /// If a lower layer has such a directory, its metadata is the right one.
+    /// If a lower layer has such a directory, its metadata is the right one; those that the
+    /// archive hides from lower layers are not listed.
     pub implied_dirs: Vec<ImpliedDir>,
     /// Whether the archive hides all lower layers.
     pub hides_lower_layers: bool,

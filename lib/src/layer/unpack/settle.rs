@@ -18,14 +18,18 @@ impl Tree<'_> {
                 .doing(|| format!("finishing directory \"{}\"", path.escape_ascii()))?;
         }
         report.hides_lower_layers = self.hides_lower_layers;
-        report.skipped_devices = self.skipped_devices;
+        report.skipped_devices = self.skipped_devices.clone();
         report.skipped_devices.sort();
         report.skipped_devices.dedup();
         report.implied_dirs = self
             .dirs
-            .into_iter()
+            .iter()
             .filter(|(_, plan)| matches!(plan.origin, Origin::Implied | Origin::Hollow))
-            .map(|(path, plan)| ImpliedDir { path, only_whiteouts: plan.origin == Origin::Hollow })
+            .filter(|(path, _)| self.shows_lower(path))
+            .map(|(path, plan)| ImpliedDir {
+                path: path.clone(),
+                only_whiteouts: plan.origin == Origin::Hollow,
+            })
             .collect();
         Ok(())
     }

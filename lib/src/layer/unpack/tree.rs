@@ -1,6 +1,6 @@
 //! The tree under construction: which directory a name means, and what stands in the way.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::rc::Rc;
@@ -55,6 +55,15 @@ pub(super) enum Origin {
     Kept,
 }
 
+/// What of a lower layer's directory does not show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hidden {
+    /// What is in it.
+    Content,
+    /// The directory itself, too: it was deleted and made anew.
+    Whole,
+}
+
 /// What a directory shall be like in the end.
 #[derive(Debug)]
 pub(super) struct DirPlan {
@@ -70,7 +79,7 @@ pub(super) struct Tree<'a> {
     pub(super) options: &'a UnpackOptions,
     pub(super) dirs: BTreeMap<Vec<u8>, DirPlan>,
     /// Directories below which nothing of lower layers shows.
-    hidden: BTreeSet<Vec<u8>>,
+    hidden: BTreeMap<Vec<u8>, Hidden>,
     parents: HashMap<Vec<u8>, Rc<Parent>>,
     added: Added,
     /// Directories of origin `Hollow`.
@@ -88,7 +97,7 @@ impl<'a> Tree<'a> {
             root,
             options,
             dirs: BTreeMap::new(),
-            hidden: BTreeSet::new(),
+            hidden: BTreeMap::new(),
             parents: HashMap::new(),
             added: Added::default(),
             hollow: 0,
@@ -172,6 +181,10 @@ impl<'a> Tree<'a> {
             Purpose::Find => return Ok(None),
         };
         let parent_path = split(gap.path).map_or(&b""[..], |(dir, _)| dir);
+        // A mark says nothing where nothing shows anyway.
+        if purpose == Purpose::Mark && self.is_hidden(parent_path) {
+            return Ok(None);
+        }
         self.keep_time(gap.parent, parent_path)?;
         let mut opaque = false;
         if let Some(found) = &gap.found {
@@ -193,7 +206,7 @@ impl<'a> Tree<'a> {
         self.plan_implied(gap.path, origin)?;
         let dir = gap.parent.open_dir(gap.name).doing(|| "opening the new directory")?;
         if opaque {
-            self.hide_lower(&dir, gap.path)?;
+            self.hide_lower(&dir, gap.path, Hidden::Whole)?;
         }
         Ok(Some(dir))
     }
@@ -226,7 +239,7 @@ impl<'a> Tree<'a> {
                 self.plan(path.clone(), entry)?;
                 // A file of that name had hidden what lower layers have there.
                 let dir = parent.dir.open_dir(name).doing(|| "opening the new directory")?;
-                self.hide_lower(&dir, &path)
+                self.hide_lower(&dir, &path, Hidden::Whole)
             }
         }
     }
@@ -314,27 +327,33 @@ impl<'a> Tree<'a> {
                 self.hollow -= usize::from(old.origin == Origin::Hollow);
             }
         }
-        let inside = self.hidden.range(below..after).cloned();
+        let inside = self.hidden.range(below..after).map(|(path, _)| path.clone());
         for path in inside.chain([path.to_vec()]).collect::<Vec<_>>() {
             self.hidden.remove(&path);
         }
     }
 
-    /// Remembers that nothing of lower layers shows below a path; tells whether that is new.
-    pub(super) fn note_hidden(&mut self, path: &[u8]) -> Result<bool> {
-        if self.is_hidden(path) {
-            return Ok(false);
+    /// Remembers what of a lower directory does not show; tells whether its content did before.
+    pub(super) fn note_hidden(&mut self, path: &[u8], what: Hidden) -> Result<bool> {
+        let new = !self.is_hidden(path);
+        if new || what == Hidden::Whole {
+            self.charge(path.len() + 64)?;
+            self.hidden.insert(path.to_vec(), what);
         }
-        self.charge(path.len() + 64)?;
-        self.hidden.insert(path.to_vec());
-        Ok(true)
+        Ok(new)
+    }
+
+    /// Whether a directory of a lower layer would show its metadata at a path.
+    pub(super) fn shows_lower(&self, path: &[u8]) -> bool {
+        let whole = self.hidden.get(path) == Some(&Hidden::Whole);
+        !whole && split(path).is_none_or(|(parent, _)| !self.is_hidden(parent))
     }
 
     /// Whether nothing of lower layers shows at or below a path.
     pub(super) fn is_hidden(&self, path: &[u8]) -> bool {
         let mut rest = Some(path).filter(|_| !self.hidden.is_empty());
         while let Some(path) = rest {
-            if self.hidden.contains(path) {
+            if self.hidden.contains_key(path) {
                 return true;
             }
             rest = split(path).map(|(dir, _)| dir);

@@ -238,7 +238,9 @@ fn the_digest_algorithm_stays() {
 fn new_documents_look_as_go_writes_them() {
     let config = Descriptor::of(MediaType::Config(Dialect::Docker), b"{}");
     let layer = Descriptor::of(MediaType::layer(Dialect::Docker, Compression::Gzip), b"l");
-    let manifest = new_image(Dialect::Docker, &config, &[layer.clone()], &BTreeMap::new()).unwrap();
+    let manifest =
+        new_image(Dialect::Docker, &config, std::slice::from_ref(&layer), &BTreeMap::new())
+            .unwrap();
     assert_eq!(
         text(&manifest),
         format!(
@@ -250,7 +252,7 @@ fn new_documents_look_as_go_writes_them() {
     entry.platform = Some(Platform::new("linux", "amd64", None));
     let notes =
         BTreeMap::from([("b".to_owned(), "1".to_owned()), ("a".to_owned(), "&".to_owned())]);
-    let index = new_index(Dialect::Oci, &[entry.clone()], &notes).unwrap();
+    let index = new_index(Dialect::Oci, std::slice::from_ref(&entry), &notes).unwrap();
     assert_eq!(
         text(&index),
         format!(

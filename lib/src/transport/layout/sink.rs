@@ -13,7 +13,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::spec::{
     Algorithm, Descriptor, Digest, MAX_INDEX_DEPTH, MAX_MANIFEST, Manifest, MediaType,
 };
-use crate::store::{Staging, lock_place};
+use crate::store::{Partials, Staging, lock_place};
 use crate::sys::{self, Dir, Root};
 use crate::transport::{Abilities, Entry, InPath, Item, ItemKind, Origin, Presence, Sink, Usual};
 
@@ -31,17 +31,19 @@ pub struct LayoutSink {
 /// What images on their way into one layout have in common.
 struct Shared {
     path: PathBuf,
+    partials: Option<Partials>,
     /// Made when there is something to write.
     staging: OnceCell<Arc<Staging>>,
 }
 
 impl LayoutSink {
-    /// A sink for the directory at `place`, which is made when the first content arrives.
+    /// A sink for the directory at `place`, which is made when the first content arrives. Large
+    /// downloads that are cut go on among `partials` next time.
     ///
     /// # Errors
     /// `Usage` for `@N`: what is written has a name or none.
-    pub fn new(place: &InPath) -> Result<LayoutSink> {
-        let shared = Shared { path: place.path.clone(), staging: OnceCell::new() };
+    pub fn new(place: &InPath, partials: Option<Partials>) -> Result<LayoutSink> {
+        let shared = Shared { path: place.path.clone(), partials, staging: OnceCell::new() };
         LayoutSink::of(Arc::new(shared), place)
     }
 
@@ -63,8 +65,16 @@ impl LayoutSink {
     }
 
     async fn staging(&self) -> Result<Arc<Staging>> {
-        let path = self.shared.path.clone();
-        let begin = || blocking(move || Staging::begin(&path, &MARKER).map(Arc::new));
+        let (path, partials) = (self.shared.path.clone(), self.shared.partials.clone());
+        let begin = || {
+            blocking(move || {
+                let staging = Staging::begin(&path, &MARKER)?;
+                Ok(Arc::new(match partials {
+                    Some(partials) => staging.with_partials(partials),
+                    None => staging,
+                }))
+            })
+        };
         self.shared.staging.get_or_try_init(begin).await.cloned()
     }
 

@@ -1,0 +1,331 @@
+//! One request and its answer, along redirects.
+//!
+//! Owns rule "a credential goes only to the origin it was stored for": the headers of every hop
+//! are built from nothing, and secrets join them only at their origin. https never becomes http;
+//! ten redirects at most; heads, bodies and pauses are bounded. Neither authenticates nor repeats:
+//! that is `server`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, LOCATION};
+use http::{HeaderMap, Method, StatusCode};
+use reqwest::Url;
+use tokio::time::{Instant, timeout};
+
+use super::address;
+use super::body::{Body, Watch, outgoing};
+use super::failure::{Failure, MAX_BODY, Refusal, place, shown, unanswered};
+use super::options::Timeouts;
+use super::retry::parse_retry_after;
+use super::wire::{MAX_HEADERS, Net, Wire};
+use crate::blob::ByteStream;
+use crate::error::{Error, ErrorKind};
+
+/// Most redirects of one request.
+const MAX_REDIRECTS: usize = 10;
+/// Fewer bytes than this in the time of a stall are no progress.
+const LEAST_PROGRESS: u64 = 1 << 10;
+
+/// A request before anybody has been told who we are.
+#[derive(Clone)]
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    /// Sent to every host on the way: nothing secret.
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
+    /// Much is to be moved, so it gets a connection of its own.
+    pub(super) bulk: bool,
+    /// Whether redirects are followed.
+    pub(super) follow: bool,
+}
+
+/// Headers that only one origin may see.
+pub(super) struct Secrets<'a> {
+    pub(super) origin: &'a Url,
+    pub(super) headers: HeaderMap,
+}
+
+/// The way to one registry and to the hosts that it sends us to.
+pub(super) struct Line<'a> {
+    pub(super) net: &'a Net,
+    /// The connections to the registry's own host.
+    pub(super) home: &'a Wire,
+    /// Any URL of the registry's own host.
+    pub(super) host: &'a Url,
+    pub(super) timeouts: &'a Timeouts,
+}
+
+impl Line<'_> {
+    /// Sends `request` and follows redirects; returns the first answer that is none.
+    pub(super) async fn exchange(
+        &self,
+        request: &Request,
+        secrets: &Secrets<'_>,
+    ) -> Result<Answer, Failure> {
+        let (mut method, mut url, mut body) =
+            (request.method.clone(), request.url.clone(), request.body.clone());
+        for _ in 0..=MAX_REDIRECTS {
+            let mut headers = request.headers.clone();
+            if address::same_origin(&url, secrets.origin) {
+                headers.extend(secrets.headers.clone());
+            }
+            let answer = self.hop(&method, &url, headers, &body, request.bulk).await?;
+            let Some(next) = answer.redirect().filter(|_| request.follow) else {
+                return Ok(answer);
+            };
+            let next = check_redirect(&answer, &method, next)?;
+            if answer.status() == StatusCode::SEE_OTHER && method != Method::HEAD {
+                (method, body) = (Method::GET, Body::Empty);
+            }
+            answer.drain().await;
+            url = next;
+        }
+        let text = format!("more than {MAX_REDIRECTS} redirects");
+        let place = place(&request.method, &request.url);
+        Err(Failure::lasting(Error::caused(ErrorKind::Failed, place, text)))
+    }
+
+    async fn hop(
+        &self,
+        method: &Method,
+        url: &Url,
+        mut headers: HeaderMap,
+        body: &Body,
+        bulk: bool,
+    ) -> Result<Answer, Failure> {
+        let place = place(method, url);
+        let lasting = |error: Error| Failure::lasting(error.while_doing(place.clone()));
+        let home = address::same_host(url, self.host).then_some(self.home);
+        let client = self.net.client(home, url, bulk).map_err(lasting)?;
+        // Blobs are asked for as they are stored; nothing here undoes a transfer compression.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let builder = client.request(method.clone(), url.clone());
+        let watch = Watch::default();
+        let answer = match body {
+            Body::Stream { size, open } => {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(*size));
+                let source = open().await.map_err(Failure::lasting)?;
+                let body = reqwest::Body::wrap_stream(outgoing(source, watch.clone()));
+                let sending = builder.headers(headers).body(body).send();
+                watch.supervise(sending, self.timeouts.stall, self.timeouts.commit).await
+            }
+            Body::Bytes(bytes) => {
+                let sending = builder.headers(headers).body(bytes.clone()).send();
+                timeout(self.timeouts.answer.max(self.timeouts.stall), sending).await.ok()
+            }
+            Body::Empty => {
+                if matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
+                    headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+                }
+                timeout(self.timeouts.answer, builder.headers(headers).send()).await.ok()
+            }
+        };
+        if let Some(failure) = watch.take_failure() {
+            return Err(Failure::lasting(failure));
+        }
+        let response = match answer {
+            None => return Err(Failure::passing(place, "no answer in time")),
+            Some(Err(error)) => return Err(unanswered(place, error)),
+            Some(Ok(response)) => response,
+        };
+        let size: usize =
+            response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if size > MAX_HEADERS as usize {
+            let text = format!("the answer's headers are larger than {MAX_HEADERS} bytes");
+            return Err(Failure::lasting(Error::caused(ErrorKind::Invalid, place, text)));
+        }
+        let pace = Pace::new(self.timeouts.stall);
+        Ok(Answer { response, place, url: url.clone(), pace })
+    }
+}
+
+/// Where a redirect leads, if we may go there.
+fn check_redirect(answer: &Answer, method: &Method, next: &str) -> Result<Url, Failure> {
+    let refuse =
+        |kind, text: String| Failure::lasting(Error::caused(kind, answer.place.clone(), text));
+    let url = answer.url.join(next).ok().filter(|url| url.has_host());
+    let Some(url) = url.filter(|url| matches!(url.scheme(), "http" | "https")) else {
+        return Err(refuse(ErrorKind::Invalid, "redirected to what is no http(s) URL".to_owned()));
+    };
+    if answer.url.scheme() == "https" && url.scheme() == "http" {
+        let text = format!("redirected from https to {}, which is refused", shown(&url));
+        return Err(refuse(ErrorKind::Denied, text));
+    }
+    let keeps_method = matches!(answer.status().as_u16(), 303 | 307 | 308);
+    if !keeps_method && !matches!(*method, Method::GET | Method::HEAD) {
+        let text = format!("{} for a {method} is not followed", answer.status());
+        return Err(refuse(ErrorKind::Unsupported, text));
+    }
+    Ok(url)
+}
+
+/// An answer whose head has arrived.
+pub(super) struct Answer {
+    response: reqwest::Response,
+    /// `GET https://host/path` of the last hop.
+    pub(super) place: String,
+    /// The URL that answered.
+    pub(super) url: Url,
+    pace: Pace,
+}
+
+impl Answer {
+    pub(super) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// A header's value, if it is there once and is text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name)?.to_str().ok()
+    }
+
+    /// All values of a header that are text.
+    pub(super) fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.response.headers().get_all(name).iter().filter_map(|value| value.to_str().ok())
+    }
+
+    /// What `Content-Length` says.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.header("content-length")?.parse().ok()
+    }
+
+    fn redirect(&self) -> Option<&str> {
+        let is_redirect = matches!(self.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+        self.response.headers().get(LOCATION).filter(|_| is_redirect)?.to_str().ok()
+    }
+
+    /// An error about what this answer says.
+    pub(super) fn wrong(&self, kind: ErrorKind, what: impl Into<String>) -> Error {
+        Error::caused(kind, self.place.clone(), what.into())
+    }
+
+    /// The next bytes of the body.
+    async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
+        let begun = Instant::now();
+        match timeout(self.pace.left(), self.response.chunk()).await {
+            Err(_) => {
+                let text = format!("no progress for {} s", self.pace.stall.as_secs());
+                Err(Failure::passing(self.place.clone(), &text))
+            }
+            Ok(Err(error)) => Err(unanswered(self.place.clone(), error)),
+            Ok(Ok(chunk)) => {
+                self.pace.note(begun.elapsed(), chunk.as_ref().map_or(0, Bytes::len) as u64);
+                Ok(chunk)
+            }
+        }
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// Invalid when it is larger than `limit`.
+    pub(super) async fn bytes(mut self, limit: u64) -> Result<Bytes, Failure> {
+        let mut out = Vec::new();
+        let too_large = |answer: &Answer| {
+            let text = format!("the answer is larger than the limit of {limit} bytes");
+            Failure::lasting(answer.wrong(ErrorKind::Invalid, text))
+        };
+        if self.length().is_some_and(|length| length > limit) {
+            return Err(too_large(&self));
+        }
+        while let Some(chunk) = self.chunk().await? {
+            if (out.len() + chunk.len()) as u64 > limit {
+                return Err(too_large(&self));
+            }
+            out.extend_from_slice(&chunk);
+        }
+        Ok(out.into())
+    }
+
+    /// The body as it arrives; ends without an error where the server ended it.
+    pub(super) fn stream(self) -> ByteStream {
+        Box::pin(stream::try_unfold(self, |mut answer| async move {
+            match answer.chunk().await {
+                Ok(Some(chunk)) => Ok(Some((chunk, answer))),
+                Ok(None) => Ok(None),
+                Err(failure) => Err(failure.error),
+            }
+        }))
+    }
+
+    /// Reads a short body to its end, so that the connection can serve the next request.
+    pub(super) async fn drain(mut self) {
+        let mut left = MAX_BODY as usize;
+        while let Ok(Some(chunk)) = self.chunk().await {
+            match left.checked_sub(chunk.len()) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    }
+
+    /// The failure that an unwelcome answer amounts to.
+    pub(super) async fn refusal(mut self, secrets: &[String]) -> Failure {
+        let mut body = Vec::new();
+        // What has arrived of it is enough: the status already says what happened.
+        while let Ok(Some(chunk)) = self.chunk().await {
+            body.extend_from_slice(&chunk);
+            if body.len() as u64 > MAX_BODY {
+                body.truncate(MAX_BODY as usize);
+                break;
+            }
+        }
+        let retry_after = self.header("retry-after");
+        let now = std::time::SystemTime::now();
+        Refusal {
+            status: self.status(),
+            retry_after: retry_after.and_then(|value| parse_retry_after(value, now)),
+            place: self.place,
+            body: &body,
+            secrets,
+        }
+        .into_failure()
+    }
+}
+
+/// Tells a slow body from one that has stopped, however slowly it drips. Only time spent waiting
+/// for the server counts.
+#[derive(Debug)]
+struct Pace {
+    stall: Duration,
+    waited: Duration,
+    gained: u64,
+}
+
+impl Pace {
+    fn new(stall: Duration) -> Pace {
+        Pace { stall, waited: Duration::ZERO, gained: 0 }
+    }
+
+    /// How much longer there may be no progress.
+    fn left(&self) -> Duration {
+        self.stall.saturating_sub(self.waited)
+    }
+
+    fn note(&mut self, waited: Duration, bytes: u64) {
+        self.waited += waited;
+        self.gained += bytes;
+        if self.gained >= LEAST_PROGRESS {
+            (self.waited, self.gained) = (Duration::ZERO, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dripping_is_no_progress() {
+        let mut pace = Pace::new(Duration::from_secs(30));
+        for _ in 0..29 {
+            pace.note(Duration::from_secs(1), 1);
+        }
+        assert_eq!(pace.left(), Duration::from_secs(1));
+        pace.note(Duration::from_secs(1), LEAST_PROGRESS);
+        assert_eq!(pace.left(), Duration::from_secs(30));
+    }
+}

@@ -1,0 +1,425 @@
+//! Uploads in acknowledged pieces: for content whose digest is known only at its end, and for
+//! blobs so large that a cut should cost one piece and not all.
+//!
+//! A piece is held in memory until the registry says that it has it, and at most two uploads of a
+//! client are in pieces at once, so memory stays flat. Where the registry lost the upload, a known
+//! blob begins anew. Uses `journal` to go on in another process.
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use http::header::CONTENT_RANGE;
+use http::{Method, StatusCode};
+
+use super::body::Body;
+use super::exchange::Answer;
+use super::failure::{Failure, Retry};
+use super::journal::{Entry, Journal};
+use super::repository::{Place, Repository};
+use super::upload::UploadSession;
+use crate::blob::{Blob, ByteStream, Verifier};
+use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Event;
+use crate::spec::{Algorithm, Digest, Hasher};
+
+/// Largest piece, whatever the registry asks for.
+const MAX_PIECE: usize = 64 << 20;
+
+impl Repository {
+    /// Puts content that is made while it is read.
+    pub(super) async fn put_unnamed(
+        &self,
+        blob: Blob,
+        session: Option<UploadSession>,
+    ) -> Result<(Digest, u64)> {
+        let place = self.primary();
+        let _slot = place.server.piece_slot().await;
+        let mut content = Pieces::new(blob.into_stream().await?);
+        let first = content.next(self.options.chunk).await?;
+        if content.is_at_end() {
+            let (digest, size) = (Digest::sha256(&first), first.len() as u64);
+            place.put_whole(&digest, size, Body::Bytes(first), session).await?;
+            return Ok((digest, size));
+        }
+        let session = match session {
+            Some(session) => session,
+            None => place.begin().await?,
+        };
+        let size_of_piece = self.piece_size(&session);
+        let mut upload = Upload { place, session, held: 0 };
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        let mut piece = first;
+        while !piece.is_empty() {
+            hasher.update(&piece);
+            if let Err(error) = upload.send(piece).await {
+                return Err(upload.abandoned(error).await);
+            }
+            piece = match content.next(size_of_piece).await {
+                Ok(piece) => piece,
+                Err(error) => return Err(upload.abandoned(error).await),
+            };
+        }
+        let (size, digest) = (hasher.count(), hasher.finish());
+        upload.finish(&digest).await?;
+        Ok((digest, size))
+    }
+
+    /// Puts a large blob that can be opened as often as needed.
+    pub(super) async fn put_in_pieces(
+        &self,
+        digest: &Digest,
+        size: u64,
+        session: Option<UploadSession>,
+        open: &(dyn Fn() -> Blob + Send + Sync),
+    ) -> Result<()> {
+        let place = self.primary();
+        let _slot = place.server.piece_slot().await;
+        let mut journal =
+            Journal::open(self.options.journal.as_deref(), &place.registry, &place.name, digest)
+                .await?;
+        let mut begun = session;
+        let mut failed = 0;
+        loop {
+            let outcome = self.try_pieces(digest, size, begun.take(), open, &mut journal).await;
+            let lost = match outcome {
+                Ok(()) => return journal.forget().await,
+                Err(Broken::Failed(error)) => return Err(error),
+                Err(Broken::Lost(error)) => error,
+            };
+            journal.forget_session().await?;
+            failed += 1;
+            let Some(pause) = place.server.patience().pause(failed, Retry::Later) else {
+                return Err(lost.while_doing(format!("giving up after {failed} uploads")));
+            };
+            let why = format!("the upload begins again: {}", lost.chain());
+            place.server.progress().event(Event::Retrying { task: None, why });
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn try_pieces(
+        &self,
+        digest: &Digest,
+        size: u64,
+        session: Option<UploadSession>,
+        open: &(dyn Fn() -> Blob + Send + Sync),
+        journal: &mut Journal,
+    ) -> Result<(), Broken> {
+        let place = self.primary();
+        let mut hasher = None;
+        let mut upload = match self.resumed(size, journal).await {
+            Some((upload, state)) => {
+                hasher = state;
+                upload
+            }
+            None => {
+                let session = match session {
+                    Some(session) => session,
+                    None => place.begin().await?,
+                };
+                Upload { place, session, held: 0 }
+            }
+        };
+        let size_of_piece = self.piece_size(&upload.session);
+        let mut hasher = hasher.filter(|hasher| hasher.count() == upload.held);
+        let mut content =
+            Pieces::new(open_at(open(), digest, size, &mut hasher, upload.held).await?);
+        let mut hasher = hasher.unwrap_or_else(|| Hasher::new(digest.algorithm()));
+        let keeps_state = hasher.count() == upload.held;
+        loop {
+            let piece = match content.next(size_of_piece).await {
+                Ok(piece) => piece,
+                // What is there already is of no use without the rest.
+                Err(error) => {
+                    journal.forget_session().await?;
+                    return Err(Broken::Failed(upload.abandoned(error).await));
+                }
+            };
+            if piece.is_empty() {
+                break;
+            }
+            if keeps_state && journal.is_kept() {
+                hasher.update(&piece);
+            }
+            upload.send(piece).await?;
+            let state = (keeps_state && hasher.count() == upload.held).then_some(&hasher);
+            journal.note(&upload.session, upload.held, state).await?;
+        }
+        Ok(upload.finish(digest).await?)
+    }
+
+    /// The upload that an earlier process has left, if the registry still has it.
+    async fn resumed(&self, size: u64, journal: &Journal) -> Option<(Upload<'_>, Option<Hasher>)> {
+        let Entry { session, hasher } = journal.entry()?;
+        let mut upload = Upload { place: self.primary(), session, held: 0 };
+        // Whatever goes wrong here, beginning anew is always possible.
+        upload.held = upload.ask_position().await.ok()?;
+        (upload.held <= size).then_some((upload, hasher))
+    }
+
+    fn piece_size(&self, session: &UploadSession) -> usize {
+        self.options.chunk.max(session.least_piece).clamp(1, MAX_PIECE)
+    }
+}
+
+/// The verified content from `position` on. A state of the hash there saves reading what comes
+/// before; without one it is read and dropped.
+async fn open_at(
+    blob: Blob,
+    digest: &Digest,
+    size: u64,
+    state: &mut Option<Hasher>,
+    position: u64,
+) -> Result<ByteStream> {
+    if let (Blob::Remote(remote), Some(hasher)) = (&blob, state.as_ref())
+        && let Some(verifier) = Verifier::resume(digest, size, hasher.clone())
+    {
+        return Ok(Box::pin(remote.stream(Some(verifier)).await?));
+    }
+    *state = None;
+    let stream = blob.into_stream().await?;
+    let skipping = stream.scan(position, |skip, item| {
+        let item = item.map(|chunk| {
+            let known = (*skip).min(chunk.len() as u64);
+            *skip -= known;
+            chunk.slice(known as usize..)
+        });
+        std::future::ready(Some(item))
+    });
+    Ok(Box::pin(skipping))
+}
+
+/// How an upload ended early.
+enum Broken {
+    /// The registry has it no more: begin again.
+    Lost(Error),
+    /// No use in trying.
+    Failed(Error),
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Broken {
+        Broken::Failed(error)
+    }
+}
+
+impl From<Broken> for Error {
+    fn from(broken: Broken) -> Error {
+        match broken {
+            Broken::Lost(error) | Broken::Failed(error) => error,
+        }
+    }
+}
+
+/// An upload under way.
+struct Upload<'a> {
+    place: &'a Place,
+    session: UploadSession,
+    /// Bytes that the registry has acknowledged.
+    held: u64,
+}
+
+impl Upload<'_> {
+    /// Sends one piece until the registry has all of it.
+    async fn send(&mut self, piece: Bytes) -> Result<(), Broken> {
+        let start = self.held;
+        let end = start + piece.len() as u64;
+        let mut failed = 0;
+        while self.held < end {
+            let rest = piece.slice((self.held - start) as usize..);
+            let before = self.held;
+            let failure = match self.patch(rest).await {
+                Ok(held) if held > before && held <= end => {
+                    self.held = held;
+                    continue;
+                }
+                Ok(held) => {
+                    let text = format!("the registry has {held} bytes of an upload, not {end}");
+                    Failure::passing(super::failure::shown(&self.session.location), &text)
+                }
+                Err(failure) => failure,
+            };
+            failed += 1;
+            let is_range = failure.error.kind() == ErrorKind::Corrupt;
+            let retry = if is_range { Retry::Later } else { failure.retry };
+            let Some(pause) = self.place.server.patience().pause(failed, retry) else {
+                return Err(Broken::Failed(failure.given_up(failed)));
+            };
+            let why = failure.error.chain();
+            self.place.server.progress().event(Event::Retrying { task: None, why });
+            tokio::time::sleep(pause).await;
+            self.held = match self.ask_position().await {
+                Ok(held) if (start..=end).contains(&held) => held,
+                Ok(_) => return Err(Broken::Lost(failure.error)),
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    return Err(Broken::Failed(error));
+                }
+                Err(error) => return Err(Broken::Lost(error)),
+            };
+        }
+        Ok(())
+    }
+
+    /// Sends bytes once; returns how many the registry has of all.
+    async fn patch(&mut self, bytes: Bytes) -> Result<u64, Failure> {
+        let end = self.held + bytes.len() as u64;
+        let location = self.session.location.clone();
+        let mut call = self
+            .place
+            .upload_call(Method::PATCH, location, &[201, 202, 204, 416])
+            .header(CONTENT_RANGE, &format!("{}-{}", self.held, end - 1));
+        call.body = Body::Bytes(bytes);
+        call.bulk = true;
+        let answer = self.place.server.attempt(&call).await?;
+        if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            let error = answer.wrong(ErrorKind::Corrupt, "the registry expects other bytes");
+            return Err(Failure::lasting(error));
+        }
+        self.session.follow(&answer).map_err(Failure::lasting)?;
+        let held = held(&answer).unwrap_or(end);
+        answer.drain().await;
+        Ok(held)
+    }
+
+    /// How many bytes the registry has.
+    async fn ask_position(&mut self) -> Result<u64> {
+        let location = self.session.location.clone();
+        let call = self.place.upload_call(Method::GET, location, &[200, 204]);
+        let answer = self.place.server.send(&call).await?;
+        self.session.follow(&answer)?;
+        let held = held(&answer).unwrap_or(0);
+        answer.drain().await;
+        Ok(held)
+    }
+
+    async fn finish(self, digest: &Digest) -> Result<(), Broken> {
+        let finished = self.place.finish_upload(self.session, digest, self.held, Body::Empty).await;
+        finished.map_err(|failure| match failure.error.kind() {
+            // The bytes are right, as their source has made sure: the registry mixed them up.
+            ErrorKind::Invalid | ErrorKind::NotFound => Broken::Lost(failure.error),
+            _ if failure.retry != Retry::Never => Broken::Lost(failure.error),
+            _ => Broken::Failed(failure.error),
+        })
+    }
+
+    /// Lets go of an upload that cannot be finished.
+    async fn abandoned(self, error: impl Into<Error>) -> Error {
+        self.place.cancel_upload(self.session).await;
+        error.into()
+    }
+}
+
+impl Place {
+    async fn begin(&self) -> Result<UploadSession> {
+        let (patience, progress) = (self.server.patience(), self.server.progress());
+        super::retry::persist(patience, progress, || self.begin_upload()).await
+    }
+}
+
+/// What `Range: 0-<last>` says of an upload. An empty one is `0-0` at some registries and `0--1`
+/// at others; a single byte that is taken for none is only sent again.
+fn held(answer: &Answer) -> Option<u64> {
+    parse_held(answer.header("range")?)
+}
+
+fn parse_held(range: &str) -> Option<u64> {
+    let range = range.trim().strip_prefix("bytes=").unwrap_or(range.trim());
+    match range.strip_prefix("0-")? {
+        "-1" | "0" => Some(0),
+        last => last.parse::<u64>().ok()?.checked_add(1),
+    }
+}
+
+/// Cuts a stream into pieces of equal size.
+struct Pieces {
+    stream: ByteStream,
+    rest: Bytes,
+    ended: bool,
+}
+
+impl Pieces {
+    fn new(stream: ByteStream) -> Pieces {
+        Pieces { stream, rest: Bytes::new(), ended: false }
+    }
+
+    /// The next `size` bytes, or fewer at the end, or none after it.
+    async fn next(&mut self, size: usize) -> Result<Bytes> {
+        let mut piece = BytesMut::new();
+        loop {
+            let wanted = size - piece.len();
+            if self.rest.len() > wanted {
+                piece.extend_from_slice(&self.rest.split_to(wanted));
+                return Ok(piece.freeze());
+            }
+            piece.extend_from_slice(&std::mem::take(&mut self.rest));
+            // A full piece is only given out when more is known to follow, or the end has come.
+            match if self.ended { None } else { self.stream.next().await } {
+                Some(chunk) => self.rest = chunk?,
+                None => {
+                    self.ended = true;
+                    return Ok(piece.freeze());
+                }
+            }
+        }
+    }
+
+    /// Whether the last piece has been given out.
+    fn is_at_end(&self) -> bool {
+        self.ended
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    async fn cut(chunks: Vec<Result<&'static str>>, size: usize) -> Vec<Result<Bytes>> {
+        let chunks = chunks.into_iter().map(|chunk| chunk.map(Bytes::from));
+        let mut pieces = Pieces::new(Box::pin(futures_util::stream::iter(chunks)));
+        let mut out = Vec::new();
+        loop {
+            let piece = pieces.next(size).await;
+            let is_last = piece.as_ref().map_or(true, Bytes::is_empty);
+            out.push(piece);
+            if is_last {
+                return out;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn pieces_have_the_size_asked_for() {
+        for (chunks, expected) in [
+            (vec!["abcdefg"], vec!["abc", "def", "g", ""]),
+            (vec!["a", "b", "", "cd", "ef"], vec!["abc", "def", ""]),
+            (vec![], vec![""]),
+        ] {
+            let pieces = cut(chunks.into_iter().map(Ok).collect(), 3).await;
+            let pieces: Vec<_> = pieces.into_iter().map(|piece| piece.unwrap()).collect();
+            assert_eq!(pieces, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_full_piece_waits_for_the_verdict() {
+        let pieces = cut(vec![Ok("abc"), Ok("def"), Err(Error::corrupt("wrong"))], 3).await;
+        assert_eq!(pieces.len(), 2);
+        assert_eq!(pieces[0].as_ref().unwrap(), "abc");
+        assert_eq!(pieces[1].as_ref().unwrap_err().chain(), "wrong");
+    }
+
+    #[test]
+    fn what_a_registry_says_it_holds() {
+        for (range, bytes) in [
+            ("0-9", Some(10)),
+            ("bytes=0-9", Some(10)),
+            ("0-0", Some(0)),
+            ("0--1", Some(0)),
+            ("5-9", None),
+            ("", None),
+            ("0-18446744073709551615", None),
+        ] {
+            assert_eq!(parse_held(range), bytes, "{range}");
+        }
+    }
+}
