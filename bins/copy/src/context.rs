@@ -22,6 +22,8 @@ pub struct Context {
     pub paths: ConfigPaths,
     /// Root of the local store.
     pub root: PathBuf,
+    /// Where podman and buildah keep their images.
+    pub storage_roots: Vec<PathBuf>,
     /// Told what happens.
     pub listener: Listener,
 }
@@ -44,8 +46,9 @@ impl Context {
             Some(root) => root.clone(),
             None => cli::default_root(&lookup, uid)?,
         };
+        let storage_roots = cli::containers_storage_roots(&lookup, uid);
         let listener = cli::listener(global.progress, global.quiet);
-        Ok(Context { global, paths, root, listener })
+        Ok(Context { global, paths, root, storage_roots, listener })
     }
 
     /// The places, as this run may reach them.
@@ -57,6 +60,7 @@ impl Context {
             obey_policy: !self.global.insecure_policy,
             retry_times: work.retry_times,
             retry_delay: work.retry_delay,
+            storage_roots: self.storage_roots.clone(),
             jobs: work.jobs,
             platform: self.global.platform().unwrap_or_else(Platform::host),
             listener: self.listener.clone(),

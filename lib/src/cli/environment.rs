@@ -20,6 +20,19 @@ pub fn default_root(lookup: &dyn Fn(&str) -> Option<OsString>, uid: u32) -> Resu
         })
 }
 
+/// Where podman and buildah keep the images of user `uid`.
+pub fn containers_storage_roots(
+    lookup: &dyn Fn(&str) -> Option<OsString>,
+    uid: u32,
+) -> Vec<PathBuf> {
+    if uid == 0 {
+        return vec![PathBuf::from("/var/lib/containers/storage")];
+    }
+    let set = |name: &str| lookup(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
+    data.map(|data| data.join("containers/storage")).into_iter().collect()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     AnySink, AnySource, Bare, DirectorySink, DirectorySource, DockerArchiveSink,
     DockerArchiveSource, DockerDaemonSink, InPath, LayoutArchiveSink, LayoutSink, LayoutSource,
-    Location, RegistrySink, RegistrySource, StoreSink, StoreSource,
+    Location, RegistrySink, RegistrySource, StorageSource, StoreSink, StoreSource,
 };
 use crate::config::{
     AuthKey, AuthStore, Certificates, ConfigPaths, Credential, Endpoint, ImageName, Policy,
@@ -34,6 +34,8 @@ pub struct PlacesOptions {
     pub retry_times: u32,
     /// The first pause before that.
     pub retry_delay: Option<Duration>,
+    /// Where podman and buildah keep their images, in the order to look.
+    pub storage_roots: Vec<PathBuf>,
     /// Blobs on their way at the same time.
     pub jobs: usize,
     /// The platform that decides among images of one name.
@@ -154,7 +156,9 @@ impl Places {
                     .await?,
             ),
             Location::Store(name) => AnySource::Store(StoreSource::new(self.store()?, name)),
-            other => return Err(Error::unsupported(format!("{}: not yet", other.kind()))),
+            Location::ContainersStorage(name) => {
+                AnySource::Storage(StorageSource::open(name, &self.options.storage_roots).await?)
+            }
         })
     }
 
