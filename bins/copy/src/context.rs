@@ -34,8 +34,6 @@ impl Context {
         let lookup = |name: &str| std::env::var_os(name);
         let uid = creel::sys::effective_uid();
         let mut paths = ConfigPaths::from_environment(&lookup, uid);
-        // Not from the variable: each verb has its own --authfile, which clap fills from it.
-        paths.auth_file = None;
         if let Some(file) = &global.registries_conf {
             paths.registries_conf = Choice::Explicit(file.clone());
         }
@@ -93,7 +91,8 @@ impl Context {
 
     /// A line for people, on stderr.
     pub fn say(&self, text: &str) {
-        if !self.global.quiet && !self.global.json {
+        let for_programs = self.global.json || self.global.progress == cli::Style::Json;
+        if !self.global.quiet && !for_programs {
             eprintln!("{text}");
         }
     }

@@ -4,3 +4,4 @@ mod errors;
 mod places;
 mod requests;
 mod select;
+mod verbs;
