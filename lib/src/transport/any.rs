@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::spec::{Descriptor, Digest, Manifest};
 
 /// A place to read from.
+#[allow(clippy::large_enum_variant, reason = "there is one for each copy")]
 pub enum AnySource {
     /// `docker://`
     Registry(RegistrySource),
@@ -26,6 +27,7 @@ pub enum AnySource {
 }
 
 /// A place to write to.
+#[allow(clippy::large_enum_variant, reason = "there is one for each copy")]
 pub enum AnySink {
     /// `docker://`
     Registry(RegistrySink),
