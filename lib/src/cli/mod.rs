@@ -9,7 +9,7 @@ mod size;
 mod verb;
 
 pub use docs::{Shell, completion, man_pages};
-pub use environment::{containers_storage_roots, default_root};
+pub use environment::{Surroundings, given_credential};
 pub use failure::{exit_code, report_failure};
 pub use progress::{Style, listener};
 pub use size::{bytes, table};
