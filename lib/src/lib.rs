@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod copy;
 pub mod error;
+pub mod inspect;
 pub mod layer;
 pub mod progress;
 pub mod registry;
