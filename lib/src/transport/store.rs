@@ -1,14 +1,14 @@
 //! `store:`: the local store as a place.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
 use super::{Abilities, Item, ItemKind, Origin, Presence, Referrer, Sink, Source, Usual};
 use crate::blob::{Blob, blocking};
-use crate::error::{Error, IoContext, Result};
-use crate::spec::{Algorithm, Descriptor, Digest, MAX_MANIFEST, Manifest, Reference};
-use crate::store::{Holding, Staging, Store, StoreName};
+use crate::error::{Error, Result};
+use crate::spec::{Descriptor, Digest, MAX_MANIFEST, Manifest, MediaType, Reference};
+use crate::store::{Holding, Role, Store, StoreName, Writer};
 
 /// An image in the store, for reading.
 pub struct StoreSource {
@@ -21,12 +21,22 @@ impl StoreSource {
     pub fn new(store: Store, name: &StoreName) -> StoreSource {
         StoreSource { store, name: name.clone() }
     }
+
+    /// What of `what` and all below it the store does not hold.
+    pub async fn missing(&self, what: &Descriptor) -> Result<Vec<Descriptor>> {
+        let (store, what) = (self.store.clone(), what.clone());
+        blocking(move || store.missing(&what)).await
+    }
 }
 
 impl Source for StoreSource {
     async fn resolve(&self) -> Result<Descriptor> {
-        let found = self.store.resolve(&self.name)?;
-        found.ok_or_else(|| Error::not_found(format!("the store has no image {}", self.name)))
+        let (store, name) = (self.store.clone(), self.name.clone());
+        blocking(move || {
+            let found = store.resolve(&name)?;
+            found.ok_or_else(|| Error::not_found(format!("the store has no image {name}")))
+        })
+        .await
     }
 
     async fn read_root(&self) -> Result<Manifest> {
@@ -45,8 +55,9 @@ impl Source for StoreSource {
     }
 
     async fn referrers(&self, subject: &Descriptor) -> Result<Vec<Referrer>> {
-        let (store, subject) = (self.store.clone(), subject.digest.clone());
-        blocking(move || referrers(&store, &subject)).await
+        let (store, name, subject) =
+            (self.store.clone(), self.name.clone(), subject.digest.clone());
+        blocking(move || referrers(&store, &name, &subject)).await
     }
 
     fn origin(&self) -> Origin {
@@ -54,16 +65,21 @@ impl Source for StoreSource {
     }
 }
 
-/// Untagged manifests of the store that are about `subject`.
-fn referrers(store: &Store, subject: &Digest) -> Result<Vec<Referrer>> {
+/// What the names of the store tell about `subject`: manifests with that subject, and tags like
+/// `sha256-<hex>.sig` in the repository of `name`.
+fn referrers(store: &Store, name: &StoreName, subject: &Digest) -> Result<Vec<Referrer>> {
+    let prefix = format!("{}-{}", subject.algorithm().as_str(), subject.hex());
+    let tagged = match name {
+        StoreName::Named(name) => Some(format!("{}:{prefix}", name.name())),
+        StoreName::Digest(_) => None,
+    };
     let mut found = Vec::new();
     for image in store.images()? {
-        if !image.name.starts_with('@') {
-            continue;
-        }
-        let manifest = store.manifest(&image.descriptor)?;
-        if manifest.subject().is_some_and(|about| about.digest == *subject) {
-            found.push(Referrer { descriptor: image.descriptor, tag: None });
+        let tag = tagged.as_ref().and_then(|tagged| image.name.strip_prefix(tagged.as_str()));
+        let tag = tag.filter(|rest| rest.is_empty() || rest.starts_with('.'));
+        let tag = tag.map(|rest| format!("{prefix}{rest}"));
+        if tag.is_some() || image.subject.as_ref() == Some(subject) {
+            found.push(Referrer { descriptor: image.descriptor, tag });
         }
     }
     Ok(found)
@@ -73,69 +89,90 @@ fn referrers(store: &Store, subject: &Digest) -> Result<Vec<Referrer>> {
 pub struct StoreSink {
     store: Store,
     name: StoreName,
-    staging: OnceCell<Arc<Staging>>,
+    /// Made when something arrives, or is found that must stay.
+    writer: OnceCell<Arc<Writer>>,
     names: Mutex<Vec<(StoreName, Descriptor)>>,
 }
 
 impl StoreSink {
     /// A sink that publishes under `name`.
     pub fn new(store: Store, name: &StoreName) -> StoreSink {
-        StoreSink { store, name: name.clone(), staging: OnceCell::new(), names: Mutex::default() }
+        StoreSink { store, name: name.clone(), writer: OnceCell::new(), names: Mutex::default() }
     }
 
-    async fn staging(&self) -> Result<Arc<Staging>> {
+    async fn writer(&self) -> Result<Arc<Writer>> {
         let store = self.store.clone();
         let begin = || blocking(move || store.begin().map(Arc::new));
-        self.staging.get_or_try_init(begin).await.cloned()
+        self.writer.get_or_try_init(begin).await.cloned()
     }
 
-    fn keep_name(&self, name: StoreName, root: Descriptor) {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).push((name, root));
+    fn names(&self) -> MutexGuard<'_, Vec<(StoreName, Descriptor)>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another name in the same repository.
-    fn tagged(&self, tag: &str) -> Result<StoreName> {
+    /// Another name: a tag of the same repository, or a name of its own.
+    fn other_name(&self, name: &str) -> Result<StoreName> {
         match &self.name {
-            StoreName::Named(name) => name.with_tag(tag).map(StoreName::Named),
-            StoreName::Digest(_) => {
-                Reference::parse(tag).map(|name| StoreName::Named(name.with_default_tag()))
+            StoreName::Named(own) if crate::spec::is_tag(name) => {
+                own.with_tag(name).map(StoreName::Named)
             }
+            _ => StoreName::parse(name),
         }
+    }
+
+    async fn put_manifest(
+        &self,
+        known: Option<&Descriptor>,
+        raw: bytes::Bytes,
+    ) -> Result<Descriptor> {
+        let manifest = match known {
+            Some(known) => Manifest::verified(raw.clone(), known)?,
+            None => Manifest::parse(raw.clone(), None)?,
+        };
+        let descriptor = known.cloned().unwrap_or_else(|| manifest.descriptor());
+        self.writer().await?.put(Role::Manifest, Blob::Bytes(raw), Some(&descriptor)).await?;
+        if manifest.subject().is_some() {
+            // A referrer has no name: its digest keeps it from being pruned.
+            let name = StoreName::Digest(descriptor.digest.clone());
+            self.names().push((name, manifest.descriptor()));
+        }
+        Ok(descriptor)
     }
 }
 
 impl Sink for StoreSink {
     async fn current(&self) -> Result<Option<Descriptor>> {
-        self.store.resolve(&self.name)
+        let (store, name) = (self.store.clone(), self.name.clone());
+        blocking(move || store.resolve(&name)).await
     }
 
     async fn presence(&self, what: &Descriptor) -> Result<Presence> {
-        if self.staging.get().is_some_and(|s| s.size_of(&what.digest) == Some(what.size)) {
-            return Ok(Presence::Present);
-        }
-        if self.store.size_of(&what.digest)? != Some(what.size) {
+        // Nothing is made just because somebody asked.
+        if self.writer.get().is_none() && self.store.size_of(&what.digest)? != Some(what.size) {
             return Ok(Presence::Missing);
         }
-        // What is there must not vanish before this copy is published.
-        let (staging, store, what) = (self.staging().await?, self.store.clone(), what.clone());
-        blocking(move || hold(&staging, &store, &what)).await
+        let (writer, what) = (self.writer().await?, what.clone());
+        blocking(move || {
+            let leaf = !what.media_type.is_manifest();
+            Ok(match writer.need(&what)? {
+                Holding::Nothing => Presence::Missing,
+                Holding::Whole if !leaf => Presence::Complete,
+                _ => Presence::Present,
+            })
+        })
+        .await
     }
 
     async fn put(&self, item: Item, content: Blob) -> Result<Descriptor> {
         let known = item.descriptor;
-        let staging = self.staging().await?;
-        if let (ItemKind::Manifest, Some(known)) = (&item.kind, &known) {
+        if item.kind == ItemKind::Manifest {
             let raw = content.into_bytes(MAX_MANIFEST).await?;
-            let manifest = Manifest::verified(raw.clone(), known)?;
-            if manifest.subject().is_some() {
-                // A referrer has no name: its digest keeps it from being pruned.
-                self.keep_name(StoreName::Digest(known.digest.clone()), known.clone());
-            }
-            staging.write(Blob::Bytes(raw), Some(known), known.digest.algorithm()).await?;
-            return Ok(known.clone());
+            return self.put_manifest(known.as_ref(), raw).await;
         }
-        let (digest, size) = staging.write(content, known.as_ref(), Algorithm::Sha256).await?;
-        let other = crate::spec::MediaType::Other("application/octet-stream".to_owned());
+        let writer = self.writer().await?;
+        let (digest, size) = writer.put(Role::Leaf, content, known.as_ref()).await?;
+        // Whoever made the bytes knows better what they are.
+        let other = MediaType::Other("application/octet-stream".to_owned());
         Ok(known.unwrap_or_else(|| Descriptor::new(other, digest, size)))
     }
 
@@ -145,27 +182,30 @@ impl Sink for StoreSink {
 
     async fn publish(&self, name: Option<&str>, root: &Manifest) -> Result<()> {
         let name = match name {
-            Some(tag) => self.tagged(tag)?,
+            Some(name) => self.other_name(name)?,
             None => self.name.clone(),
         };
-        if let StoreName::Digest(wanted) = &name
-            && wanted != root.digest()
-        {
+        let wanted = match &name {
+            StoreName::Digest(digest) => Some(digest),
+            StoreName::Named(name) => Reference::digest(name),
+        };
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != root.digest()) {
             return Err(Error::corrupt(format!("the image is {}, not {wanted}", root.digest())));
         }
-        let root_descriptor = root.descriptor();
+        let descriptor = root.descriptor();
         let raw = Blob::Bytes(root.raw().clone());
-        let staging = self.staging().await?;
-        staging.write(raw, Some(&root_descriptor), root.digest().algorithm()).await?;
-        self.keep_name(name, root_descriptor);
+        self.writer().await?.put(Role::Manifest, raw, Some(&descriptor)).await?;
+        self.names().push((name, descriptor));
         Ok(())
     }
 
     async fn finish(&self) -> Result<()> {
-        let Some(staging) = self.staging.get().cloned() else { return Ok(()) };
-        let names = std::mem::take(&mut *self.names.lock().unwrap_or_else(PoisonError::into_inner));
-        let store = self.store.clone();
-        blocking(move || publish(&staging, &store, &names)).await
+        let Some(writer) = self.writer.get().cloned() else { return Ok(()) };
+        let names = self.names().clone();
+        let count = names.len();
+        blocking(move || writer.publish(&names)).await?;
+        self.names().drain(..count);
+        Ok(())
     }
 
     fn abilities(&self) -> Abilities {
@@ -174,47 +214,6 @@ impl Sink for StoreSink {
             artifacts: true,
             keeps_manifests: true,
             wants_diff_ids: false,
-        }
-    }
-}
-
-/// Gives all that was collected its final name and then the images theirs.
-fn publish(staging: &Staging, store: &Store, names: &[(StoreName, Descriptor)]) -> Result<()> {
-    let digests = staging.flush()?;
-    let _lock = store.lock()?;
-    for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-        let mut here = digests.iter().filter(|digest| digest.algorithm() == algorithm).peekable();
-        let Some(first) = here.peek() else { continue };
-        let blobs = store.blob_directory(first)?;
-        for digest in here {
-            staging.promote(digest, &blobs, digest.hex())?;
-        }
-        blobs.sync().doing(|| "flushing the store")?;
-    }
-    for (name, root) in names {
-        store.write_name(name, root)?;
-    }
-    staging.forget(&digests);
-    Ok(())
-}
-
-/// Keeps `what` and what it refers to from being pruned; tells how much of it is there.
-fn hold(staging: &Staging, store: &Store, what: &Descriptor) -> Result<Presence> {
-    let blobs = store.blob_directory(&what.digest)?;
-    if !staging.hold(what, &blobs, what.digest.hex())? {
-        return Ok(Presence::Missing);
-    }
-    if !what.media_type.is_manifest() {
-        return Ok(Presence::Present);
-    }
-    match store.holding(what)? {
-        Holding::Nothing => Ok(Presence::Missing),
-        Holding::Part => Ok(Presence::Present),
-        Holding::Whole => {
-            for child in store.manifest(what)?.children() {
-                hold(staging, store, child)?;
-            }
-            Ok(Presence::Complete)
         }
     }
 }
