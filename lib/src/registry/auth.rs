@@ -19,7 +19,7 @@ use super::scope::Scopes;
 use super::token::{Token, TokenServer, basic, bearer};
 use crate::blob::blocking;
 use crate::config::Credential;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::progress::{Event, Listener};
 
 /// For what a request needs permission.

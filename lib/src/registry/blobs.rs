@@ -243,13 +243,23 @@ impl Download {
             .read(skip, |place| async move { place.open_blob(digest, size, position).await });
         self.piece = Some(match opened.await {
             Err(error) if error.kind() == ErrorKind::NotFound && !self.elsewhere.is_empty() => {
-                connect_elsewhere(&self.repository, &self.elsewhere.clone(), size, position, error)
-                    .await?
+                self.connect_elsewhere(error).await?
             }
             other => other?,
         });
         self.gained = 0;
         Ok(())
+    }
+
+    async fn connect_elsewhere(&mut self, mut missing: Error) -> Result<Piece> {
+        let place = self.repository.primary();
+        for url in self.elsewhere.iter() {
+            match place.open_elsewhere(url, self.size, self.position).await {
+                Ok(piece) => return Ok(piece),
+                Err(error) => missing = error,
+            }
+        }
+        Err(missing)
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>> {
@@ -339,21 +349,4 @@ mod tests {
         what.data = Some("e31=".to_owned());
         assert_eq!(inline(&what), None);
     }
-}
-
-async fn connect_elsewhere(
-    repository: &Repository,
-    elsewhere: &[Url],
-    size: u64,
-    position: u64,
-    mut missing: Error,
-) -> Result<Piece> {
-    let place = repository.primary();
-    for url in elsewhere {
-        match place.open_elsewhere(url, size, position).await {
-            Ok(piece) => return Ok(piece),
-            Err(error) => missing = error,
-        }
-    }
-    Err(missing)
 }

@@ -32,6 +32,8 @@ mod resolve;
 mod retry;
 mod scope;
 mod server;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod token;
 mod upload;

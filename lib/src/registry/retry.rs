@@ -89,7 +89,7 @@ pub(super) fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration
         return Some(Duration::from_secs(seconds.into()));
     }
     let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
-    let date = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(date.as_second()).ok()?);
+    let date = SystemTime::UNIX_EPOCH + Duration::from_secs(date.as_second().try_into().ok()?);
     Some(date.duration_since(now).unwrap_or_default())
 }
 

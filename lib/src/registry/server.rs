@@ -337,10 +337,13 @@ fn is_other_protocol(outcome: &Result<Answer, Failure>) -> bool {
 /// The addresses that `registry` may have.
 fn candidates(registry: &str, insecure: bool, plain_loopback: bool) -> Result<Vec<Url>> {
     let host = if registry == DOCKER_HUB { DOCKER_HUB_HOST } else { registry };
+    // What would make more of the name than a host and a port.
+    let is_plain =
+        !host.contains(['/', '\\', '?', '#', '@']) && !host.contains(char::is_whitespace);
     let url = |scheme: &str| {
         Url::parse(&format!("{scheme}://{host}/"))
             .ok()
-            .filter(|url| url.has_host() && url.path() == "/" && url.username().is_empty())
+            .filter(|url| is_plain && url.has_host())
             .ok_or_else(|| Error::invalid(format!("{registry:?} is no registry's HOST[:PORT]")))
     };
     let (https, http) = (url("https")?, url("http")?);

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::owner::{ownerless, workplaces};
+use super::owner::{owned, workplaces};
 use super::{LockMode, Store};
 use crate::error::{IoContext, Result};
 use crate::spec::Digest;
@@ -53,7 +53,7 @@ impl Lease {
 pub(super) fn leased(tmp: &Path) -> Result<Vec<Digest>> {
     let mut all = Vec::new();
     for workplace in workplaces(tmp)? {
-        if ownerless(&workplace)?.is_none() {
+        if owned(&workplace)? {
             all.extend(read(&workplace.join(NAME))?);
         }
     }

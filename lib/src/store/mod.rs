@@ -68,6 +68,7 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::spec::{Descriptor, DiffId, Digest, ImageConfig, MAX_CONFIG, MAX_MANIFEST, Manifest};
 use crate::sys::{self, Lock, LockMode};
 use graph::Look;
+use owner::Workplace;
 use steps::Steps;
 
 /// Longest wait for the store's lock, which is only ever held for moments.
@@ -159,9 +160,13 @@ impl Store {
         }
     }
 
+    fn lock_path(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
     /// Waits for the store's lock.
     fn lock(&self, mode: LockMode) -> Result<Lock> {
-        let path = self.root.join("lock");
+        let path = self.lock_path();
         let deadline = Instant::now() + PATIENCE;
         let mut pause = Duration::from_millis(1);
         loop {
@@ -181,6 +186,22 @@ impl Store {
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(50));
         }
+    }
+
+    /// Takes a place to work in.
+    fn workplace(&self) -> Result<Workplace> {
+        let _together = self.lock(LockMode::Shared)?;
+        Workplace::create(&self.tmp())
+    }
+
+    /// Removes what writers that are gone have left, unless others change things just now.
+    fn sweep(&self) -> Result<()> {
+        let swept = match Lock::try_acquire(&self.lock_path(), LockMode::Exclusive)? {
+            Some(_alone) => owner::sweep(&self.tmp())?,
+            None => return Ok(()),
+        };
+        drop(swept);
+        Ok(())
     }
 
     fn blob_dir(&self, digest: &Digest) -> PathBuf {

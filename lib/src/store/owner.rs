@@ -4,10 +4,12 @@
 //! name. The kernel drops the lock with its owner, however that ends; what can be locked has no
 //! owner and is swept. Does not know what is written.
 
+use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::{ErrorKind, IoContext, Result};
+use crate::error::{IoContext, Result};
 use crate::sys::{Dir, Lock, LockMode};
 
 const LOCK: &str = "lock";
@@ -22,7 +24,7 @@ pub(super) struct Workplace {
 }
 
 impl Workplace {
-    /// Makes one in the directory `tmp`.
+    /// Makes one in the directory `tmp`. The caller keeps [`sweep`] away meanwhile.
     pub(super) fn create(tmp: &Path) -> Result<Workplace> {
         use std::hash::{BuildHasher, RandomState};
         use std::os::unix::fs::DirBuilderExt;
@@ -33,14 +35,8 @@ impl Workplace {
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
                 other => other.doing(|| format!("making directory {}", path.display()))?,
             }
-            match Lock::acquire(&path.join(LOCK), LockMode::Exclusive) {
-                Ok(owner) => {
-                    return Ok(Workplace { path, count: AtomicU64::new(0), _owner: owner });
-                }
-                // Swept between the two calls, while it had no lock yet.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
+            let owner = Lock::acquire(&path.join(LOCK), LockMode::Exclusive)?;
+            return Ok(Workplace { path, count: AtomicU64::new(0), _owner: owner });
         }
     }
 
@@ -83,26 +79,53 @@ pub(super) fn workplaces(tmp: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The lock of a workplace whose owner is gone; `None` while it lives.
-pub(super) fn ownerless(workplace: &Path) -> Result<Option<Lock>> {
-    match Lock::try_acquire(&workplace.join(LOCK), LockMode::Exclusive) {
-        // Removed just now, by its owner or another sweep.
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        other => other,
+/// Whether the owner of a workplace lives. No workplace must be in the making.
+pub(super) fn owned(workplace: &Path) -> Result<bool> {
+    Ok(take_over(workplace)?.is_none())
+}
+
+/// The lock of a workplace whose owner is gone, in case it had one; `None` while it lives.
+fn take_over(workplace: &Path) -> Result<Option<Option<File>>> {
+    let path = workplace.join(LOCK);
+    let locking = || format!("locking {}", path.display());
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(None)),
+        Err(error) => return Err(error).doing(locking),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Some(file))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error).doing(locking),
     }
 }
 
-/// Removes the workplaces whose owners are gone.
-pub(super) fn sweep(tmp: &Path) -> Result<()> {
+/// Takes over the workplaces whose owners are gone; dropping the result removes them. No workplace
+/// must be in the making.
+pub(super) fn sweep(tmp: &Path) -> Result<Vec<Swept>> {
+    let mut swept = Vec::new();
     for path in workplaces(tmp)? {
-        if let Some(_held) = ownerless(&path)? {
-            remove_tree(&path).doing(|| format!("removing {}", path.display()))?;
+        if let Some(lock) = take_over(&path)? {
+            swept.push(Swept { path, _lock: lock });
         }
     }
-    Ok(())
+    Ok(swept)
 }
 
-fn remove_tree(path: &Path) -> std::io::Result<()> {
+/// What an owner that is gone has left.
+pub(super) struct Swept {
+    path: PathBuf,
+    _lock: Option<File>,
+}
+
+impl Drop for Swept {
+    fn drop(&mut self) {
+        // Others may be at the same; what all of them leave is swept next time.
+        let _ = remove_tree(&self.path);
+    }
+}
+
+fn remove_tree(path: &Path) -> io::Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
     Dir::open(parent)?.remove_tree(name.as_encoded_bytes())
 }
@@ -122,31 +145,12 @@ mod tests {
         let foreign = tmp.path().join("foreign");
         std::fs::create_dir(&foreign).unwrap();
         std::fs::write(tmp.path().join("00000000000000ab"), "no directory").unwrap();
-        sweep(tmp.path()).unwrap();
+        drop(sweep(tmp.path()).unwrap());
         assert!(!dead.exists() && foreign.exists());
         assert!(tmp.path().join("00000000000000ab").exists());
         assert_eq!(std::fs::read(living.path().join("0")).unwrap(), b"half");
         let path = living.path().to_owned();
         drop(living);
         assert!(!path.exists());
-    }
-
-    #[test]
-    fn makers_and_sweepers_do_not_trip_over_each_other() {
-        let tmp = tempfile::tempdir().unwrap();
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..50 {
-                        let mine = Workplace::create(tmp.path()).unwrap();
-                        let file = mine.fresh();
-                        std::fs::write(&file, "x").unwrap();
-                        sweep(tmp.path()).unwrap();
-                        assert!(file.exists());
-                    }
-                });
-            }
-        });
-        assert_eq!(std::fs::read_dir(tmp.path()).unwrap().count(), 0);
     }
 }

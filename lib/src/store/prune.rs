@@ -12,7 +12,6 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::marks::{Marks, Reached};
-use super::owner::{self, Workplace};
 use super::partial::Partials;
 use super::{Image, Store, StoreName};
 use crate::error::{Error, IoContext, Result};
@@ -73,7 +72,7 @@ impl Store {
             plan(&mut marks, options)?.report()
         } else {
             self.writable()?;
-            owner::sweep(&self.tmp())?;
+            self.sweep()?;
             self.take_away(|| plan(&mut marks, options))?
         };
         self.drop_partials(options, &mut pruned)?;
@@ -104,7 +103,7 @@ impl Store {
         // Once without the lock, so that what takes long has been read before it is held.
         plan()?;
         // On a full disk there may be no room to move anything to.
-        let aside = Workplace::create(&self.tmp()).ok();
+        let aside = self.workplace().ok();
         let alone = self.lock(LockMode::Exclusive)?;
         let plan = plan()?;
         for image in &plan.names {

@@ -133,6 +133,11 @@ impl Staging {
         self.files().get(digest).map(|staged| staged.size)
     }
 
+    /// All that was collected.
+    pub(crate) fn digests(&self) -> Vec<Digest> {
+        self.files().keys().cloned().collect()
+    }
+
     /// Opens something collected, to read.
     pub(crate) fn open(&self, digest: &Digest) -> Result<Option<File>> {
         let Some(name) = self.files().get(digest).map(|staged| staged.name.clone()) else {
@@ -205,37 +210,40 @@ impl Staging {
         self.partials.as_ref()?.take(&remote.digest, remote.size, &self.path)
     }
 
-    /// Brings all that was collected so far to disk, and names it. What others collect meanwhile
-    /// waits for the next time.
-    pub(crate) fn flush(&self) -> Result<Vec<Digest>> {
+    /// Brings `digests`, as far as they are new, to disk.
+    pub(crate) fn flush(&self, digests: &[Digest]) -> Result<()> {
         let flushing = || format!("flushing {}", self.path.display());
-        let batch = self.files().clone();
-        let new: Vec<_> = batch.values().filter(|staged| !staged.held).collect();
+        let files = self.files();
+        let wanted = digests.iter().filter_map(|digest| files.get(digest));
+        let new: Vec<Staged> = wanted.filter(|staged| !staged.held).cloned().collect();
+        drop(files);
         if new.len() > FEW {
-            sys::sync_filesystem(&self.temporary).doing(flushing)?;
-        } else {
-            for staged in new {
-                let file = self.temporary.open_file(staged.name.as_bytes()).doing(flushing)?;
-                file.sync_all().doing(flushing)?;
-            }
+            return sys::sync_filesystem(&self.temporary).doing(flushing);
         }
-        Ok(batch.into_keys().collect())
-    }
-
-    /// Gives `digest` its final name. The caller flushes first and makes `to` durable afterwards.
-    pub(crate) fn promote(&self, digest: &Digest, to: &Dir, name: &str) -> Result<()> {
-        let publishing = || format!("moving {digest} into {}", self.path.display());
-        let staged = self.files().get(digest).cloned();
-        if let Some(staged) = staged {
-            self.temporary.rename(staged.name.as_bytes(), to, name.as_bytes()).doing(publishing)?;
+        for staged in new {
+            let file = self.temporary.open_file(staged.name.as_bytes()).doing(flushing)?;
+            file.sync_all().doing(flushing)?;
         }
         Ok(())
     }
 
-    /// Forgets what was promoted.
-    pub(crate) fn forget(&self, promoted: &[Digest]) {
+    /// Gives `digest` its final name and keeps a further one, for another image may count on it.
+    /// The caller flushes first and makes `to` durable afterwards.
+    pub(crate) fn promote(&self, digest: &Digest, to: &Dir, name: &str) -> Result<()> {
+        let publishing = || format!("moving {digest} into {}", self.path.display());
         let mut files = self.files();
-        promoted.iter().for_each(|digest| drop(files.remove(digest)));
+        let Some(staged) = files.get_mut(digest) else { return Ok(()) };
+        let (from, name) = (staged.name.as_bytes(), name.as_bytes());
+        self.temporary.rename(from, to, name).doing(publishing)?;
+        // Where it was a further name of the same file already, both names stay.
+        match self.temporary.make_link(to, name, from) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                // Some file systems have no links: then it is simply there.
+                files.remove(digest);
+            }
+            _ => staged.held = true,
+        }
+        Ok(())
     }
 
     fn fresh_name(&self) -> String {
@@ -293,7 +301,7 @@ mod tests {
         let other = Blob::Unnamed(Box::new(&b"other"[..]));
         let named = staging.write(other, None, Algorithm::Sha512).await.unwrap();
         assert_eq!(named, (Digest::compute(Algorithm::Sha512, b"other"), 5));
-        staging.flush().unwrap();
+        staging.flush(&staging.digests()).unwrap();
         staging.promote(&what.digest, staging.place(), "final").unwrap();
         drop(staging);
         assert_eq!(names(&path), ["final", "mark"]);

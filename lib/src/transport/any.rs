@@ -1,9 +1,9 @@
 //! All kinds of places behind two types, so that `copy` is compiled once.
 
 use super::{
-    Abilities, DockerArchiveSink, DockerArchiveSource, Item, LayoutArchiveSink, LayoutSink,
-    LayoutSource, Origin, Presence, Referrer, RegistrySink, RegistrySource, Sink, Source,
-    StoreSink, StoreSource,
+    Abilities, DirectorySink, DirectorySource, DockerArchiveSink, DockerArchiveSource,
+    DockerDaemonSink, Item, LayoutArchiveSink, LayoutSink, LayoutSource, Origin, Presence,
+    Referrer, RegistrySink, RegistrySource, Sink, Source, StoreSink, StoreSource,
 };
 use crate::blob::Blob;
 use crate::error::Result;
@@ -17,6 +17,8 @@ pub enum AnySource {
     Layout(LayoutSource),
     /// `docker-archive:` and `docker-daemon:`
     DockerArchive(DockerArchiveSource),
+    /// `dir:`
+    Directory(DirectorySource),
     /// `store:`
     Store(StoreSource),
 }
@@ -31,6 +33,10 @@ pub enum AnySink {
     LayoutArchive(LayoutArchiveSink),
     /// `docker-archive:`
     DockerArchive(DockerArchiveSink),
+    /// `dir:`
+    Directory(DirectorySink),
+    /// `docker-daemon:`
+    DockerDaemon(DockerDaemonSink),
     /// `store:`
     Store(StoreSink),
 }
@@ -44,14 +50,14 @@ macro_rules! each {
 
 macro_rules! each_source {
     ($any:expr, $place:ident => $call:expr) => {
-        each!($any, $place => $call; Registry Layout DockerArchive Store)
+        each!($any, $place => $call; Registry Layout DockerArchive Directory Store)
     };
 }
 
 macro_rules! each_sink {
     ($any:expr, $place:ident => $call:expr) => {
         each!($any, $place => $call;
-            Registry Layout LayoutArchive DockerArchive Store)
+            Registry Layout LayoutArchive DockerArchive Directory DockerDaemon Store)
     };
 }
 

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::archive::{ArchiveFile, Output};
 use super::layout::{Edit, INDEX, LayoutIndex, MARKER, checked_name};
@@ -17,19 +17,21 @@ use crate::spec::{Algorithm, Descriptor, MAX_MANIFEST, Manifest, MediaType};
 
 /// A layout archive, for writing one image, or several under several names.
 pub struct LayoutArchiveSink {
-    output: Output,
-    name: Option<String>,
+    path: PathBuf,
     scratch: PathBuf,
+    name: Option<String>,
+    /// Made when there is something to write.
+    output: OnceCell<Output>,
     index: Mutex<LayoutIndex>,
 }
 
 impl LayoutArchiveSink {
-    /// Starts the archive at `place`. What has no size before it is read passes through a nameless
-    /// file in the directory `scratch`.
+    /// A sink for the archive at `place`, which is begun when the first content arrives. What has
+    /// no size before it is read passes through a nameless file in the directory `scratch`.
     ///
     /// # Errors
     /// `Usage` for `@N`: what is written has a name or none.
-    pub async fn create(place: &InPath, scratch: &Path) -> Result<LayoutArchiveSink> {
+    pub fn new(place: &InPath, scratch: &Path) -> Result<LayoutArchiveSink> {
         let name = match &place.entry {
             Entry::Only => None,
             Entry::Named(name) => Some(checked_name(name)?.to_owned()),
@@ -38,16 +40,32 @@ impl LayoutArchiveSink {
                 return Err(Error::usage(what));
             }
         };
-        let (path, scratch) = (place.path.clone(), scratch.to_owned());
-        let output = {
-            let scratch = scratch.clone();
-            blocking(move || ArchiveFile::create(&path, &scratch)).await?
-        };
-        output.append(MARKER.name, MARKER.content.into()).await?;
-        output.append("blobs/", Vec::new()).await?;
-        output.append("blobs/sha256/", Vec::new()).await?;
-        Ok(LayoutArchiveSink { output, name, scratch, index: Mutex::new(LayoutIndex::empty()) })
+        Ok(LayoutArchiveSink {
+            path: place.path.clone(),
+            scratch: scratch.to_owned(),
+            name,
+            output: OnceCell::new(),
+            index: Mutex::new(LayoutIndex::empty()),
+        })
     }
+
+    async fn output(&self) -> Result<&Output> {
+        self.output.get_or_try_init(|| begin(self.path.clone(), self.scratch.clone())).await
+    }
+}
+
+/// Starts an archive that is a layout.
+pub(super) async fn begin(path: PathBuf, scratch: PathBuf) -> Result<Output> {
+    let output = blocking(move || ArchiveFile::create(&path, &scratch)).await?;
+    mark(&output).await?;
+    Ok(output)
+}
+
+/// Writes the members that every layout begins with.
+pub(super) async fn mark(output: &Output) -> Result<()> {
+    output.append(MARKER.name, MARKER.content.into()).await?;
+    output.append("blobs/", Vec::new()).await?;
+    output.append("blobs/sha256/", Vec::new()).await
 }
 
 impl LayoutArchiveSink {
@@ -57,7 +75,7 @@ impl LayoutArchiveSink {
         let manifest = Manifest::parse_with(raw.clone(), declared, algorithm)?;
         let edit = Edit::for_manifest(&manifest)?;
         let descriptor = known.cloned().unwrap_or_else(|| manifest.descriptor());
-        self.output.put(Some(&descriptor), Blob::Bytes(raw), &self.scratch).await?;
+        self.output().await?.put(Some(&descriptor), Blob::Bytes(raw), &self.scratch).await?;
         if let Some(edit) = edit {
             edit.apply(&mut *self.index.lock().await)?;
         }
@@ -72,7 +90,8 @@ impl Sink for LayoutArchiveSink {
     }
 
     async fn presence(&self, what: &Descriptor) -> Result<Presence> {
-        Ok(match self.output.size_of(&what.digest).await {
+        let Some(output) = self.output.get() else { return Ok(Presence::Missing) };
+        Ok(match output.size_of(&what.digest).await {
             Some(size) if size == what.size => Presence::Present,
             _ => Presence::Missing,
         })
@@ -85,7 +104,8 @@ impl Sink for LayoutArchiveSink {
             let manifest = self.put_manifest(known.as_ref(), raw).await?;
             return Ok(known.unwrap_or_else(|| manifest.descriptor()));
         }
-        let (digest, size) = self.output.put(known.as_ref(), content, &self.scratch).await?;
+        let (digest, size) =
+            self.output().await?.put(known.as_ref(), content, &self.scratch).await?;
         Ok(known.unwrap_or_else(|| {
             // Whoever made the bytes knows better what they are.
             Descriptor::new(MediaType::Other("application/octet-stream".into()), digest, size)
@@ -109,9 +129,10 @@ impl Sink for LayoutArchiveSink {
     }
 
     async fn finish(&self) -> Result<()> {
+        let Some(output) = self.output.get() else { return Ok(()) };
         let index = self.index.lock().await.to_bytes()?;
-        self.output.append(INDEX, index).await?;
-        self.output.finish().await
+        output.append(INDEX, index).await?;
+        output.finish().await
     }
 
     fn abilities(&self) -> Abilities {

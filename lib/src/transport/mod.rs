@@ -9,7 +9,9 @@ mod archive;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod cases;
+mod directory;
 mod docker_archive;
+mod docker_daemon;
 mod layout;
 mod layout_archive;
 mod location;
@@ -19,7 +21,9 @@ mod store;
 
 pub use crate::store::StoreName;
 pub use any::{AnySink, AnySource};
+pub use directory::{DirectorySink, DirectorySource};
 pub use docker_archive::{DockerArchiveSink, DockerArchiveSource};
+pub use docker_daemon::DockerDaemonSink;
 pub use layout::{
     Collected, LayoutSink, LayoutSource, collect_garbage as collect_layout_garbage,
     remove_name as remove_layout_name,

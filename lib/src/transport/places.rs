@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{
-    AnySink, AnySource, Bare, DockerArchiveSink, DockerArchiveSource, InPath, LayoutArchiveSink,
-    LayoutSink, LayoutSource, Location, RegistrySink, RegistrySource, StoreSink, StoreSource,
+    AnySink, AnySource, Bare, DirectorySink, DirectorySource, DockerArchiveSink,
+    DockerArchiveSource, DockerDaemonSink, InPath, LayoutArchiveSink, LayoutSink, LayoutSource,
+    Location, RegistrySink, RegistrySource, StoreSink, StoreSource,
 };
 use crate::config::{
     AuthKey, AuthStore, Certificates, ConfigPaths, Credential, Endpoint, ImageName, Policy,
@@ -147,13 +148,18 @@ impl Places {
             Location::DockerArchive(place) => {
                 AnySource::DockerArchive(DockerArchiveSource::open(place, &scratch).await?)
             }
+            Location::Directory(path) => AnySource::Directory(DirectorySource::open(path).await?),
+            Location::DockerDaemon(name) => AnySource::DockerArchive(
+                DockerArchiveSource::from_daemon(side.daemon_host.as_deref(), name, &scratch)
+                    .await?,
+            ),
             Location::Store(name) => AnySource::Store(StoreSource::new(self.store()?, name)),
             other => return Err(Error::unsupported(format!("{}: not yet", other.kind()))),
         })
     }
 
     /// Opens a place to write to.
-    pub async fn sink(&self, to: &Location, side: &SideOptions) -> Result<AnySink> {
+    pub fn sink(&self, to: &Location, side: &SideOptions) -> Result<AnySink> {
         let scratch = self.scratch();
         Ok(match to {
             Location::Registry(name) => {
@@ -161,10 +167,10 @@ impl Places {
             }
             Location::Layout(place) => AnySink::Layout(self.layout(place)?),
             Location::LayoutArchive(place) => {
-                AnySink::LayoutArchive(LayoutArchiveSink::create(place, &scratch).await?)
+                AnySink::LayoutArchive(LayoutArchiveSink::new(place, &scratch)?)
             }
             Location::DockerArchive(place) => {
-                AnySink::DockerArchive(DockerArchiveSink::create(place, &scratch).await?)
+                AnySink::DockerArchive(DockerArchiveSink::new(place, &scratch)?)
             }
             Location::ContainersStorage(_) => {
                 return Err(Error::unsupported(
@@ -172,8 +178,13 @@ impl Places {
                      registry or loads docker-archive: and oci-archive: files",
                 ));
             }
+            Location::Directory(path) => AnySink::Directory(DirectorySink::new(path)?),
+            Location::DockerDaemon(name) => AnySink::DockerDaemon(DockerDaemonSink::new(
+                side.daemon_host.as_deref(),
+                name,
+                &scratch,
+            )?),
             Location::Store(name) => AnySink::Store(StoreSink::new(self.store()?, name)),
-            other => return Err(Error::unsupported(format!("{}: not yet", other.kind()))),
         })
     }
 

@@ -143,11 +143,7 @@ fn what_exists_can_be_left_alone() {
     let (old, new) = (small("linux/amd64").build(), rich());
     old.push(&registry, "app", "1");
     new.push(&registry, "new", "1");
-    let args = [
-        "--no-clobber".to_owned(),
-        registry.image("new:1"),
-        registry.image("app:1"),
-    ];
+    let args = ["--no-clobber".to_owned(), registry.image("new:1"), registry.image("app:1")];
     sandbox.copy(args).run().success();
     assert_eq!(registry.manifest("app", "1").unwrap().digest, old.root.digest);
 }

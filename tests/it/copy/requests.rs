@@ -116,7 +116,8 @@ fn pull_of_one_platform_into_the_store() {
 fn an_update_sends_only_what_is_new() {
     let registry = TestRegistry::start();
     let sandbox = Sandbox::new();
-    let base = || layer().file("base", "the same\n");
+    // Small blobs are sent as quickly as they are asked about; this one is not.
+    let base = || layer().noise("base", 200_000, 3);
     image().layer(base()).layer(layer().file("app", "one\n")).build().push(&registry, "app", "1");
     let new = image().layer(base()).layer(layer().file("app", "two\n")).build();
     new.write_layout(&sandbox.path("layout"), Some("1"));

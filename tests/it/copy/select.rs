@@ -78,7 +78,7 @@ fn the_store_takes_this_machine_and_keeps_the_index() {
     let output = sandbox.copy([&source]).run().success();
     assert_eq!(output.stdout.trim(), built.root.digest);
     // The others are not there: said, with their names.
-    let stored = format!("store:{}", registry.image("app:1"));
+    let stored = format!("store:{}/app:1", registry.host());
     let target = registry.image("again:1");
     sandbox
         .copy([&stored, &target])

@@ -22,7 +22,7 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<u8> {
     let doing = |error: Error| error.while_doing(format!("copying {from} to {to}"));
     let source = places.source(&from, &source_side).await.map_err(doing)?;
     let destination_side = context.side(args.destination_side.side(), &args.both)?;
-    let sink = Arc::new(places.sink(&to, &destination_side).await.map_err(doing)?);
+    let sink = Arc::new(places.sink(&to, &destination_side).map_err(doing)?);
     let options = Arc::new(CopyOptions {
         additional_tags: args.additional_tag,
         no_clobber: args.no_clobber,

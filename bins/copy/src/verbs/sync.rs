@@ -237,7 +237,7 @@ impl<'a> Work<'a> {
             source_name: pair.from.to_string(),
             destination_name: pair.to.to_string(),
             source: Arc::new(self.places.source(&pair.from, &pair.side).await?),
-            sink: Arc::new(self.places.sink(&pair.to, &self.destination_side).await?),
+            sink: Arc::new(self.places.sink(&pair.to, &self.destination_side)?),
             blobs_at: blobs_at(&pair.to),
             options: self.options.clone(),
         })

@@ -25,7 +25,7 @@ pub async fn run(context: &Context, args: TagArgs) -> Result<u8> {
         let to = renamed(&at, tag)?;
         let tagged = async {
             let source = Arc::new(places.source(&at, &side).await?);
-            let sink = Arc::new(places.sink(&to, &side).await?);
+            let sink = Arc::new(places.sink(&to, &side)?);
             let report =
                 creel::copy::copy(source, sink.clone(), &to.to_string(), options.clone(), &session)
                     .await?;

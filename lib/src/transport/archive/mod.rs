@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub(super) use unpack::{MAGIC, Packing, decoder};
+pub(super) use unpack::MAGIC;
 pub(super) use writer::{ArchiveFile, ArchiveStream, Output};
 
 use crate::blob::FileBlob;

@@ -1,126 +1,51 @@
-//! What is wrapped around an archive, or around a layer in one: gzip, zstd, bzip2, xz.
+//! Archives that are packed as a whole, or come through a pipe: unpacked once, then read like any.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::blob::CHUNK;
+use crate::blob::{Budget, CHUNK, Decoder, Format};
 use crate::error::{Error, IoContext, Result};
 use crate::sys::{self, Dir};
 
-/// A compression, told by the first bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::transport) enum Packing {
-    None,
-    Gzip,
-    Zstd,
-    Bzip2,
-    Xz,
-}
-
-/// Unpacked, an archive may be so many times larger than it is packed…
-const MAX_RATIO: u64 = 200;
-/// … or this large in any case.
-const MAX_FLOOR: u64 = 4 << 30;
-/// Largest window of a zstd frame (as the reference program decodes without being asked).
-const WINDOW_LOG: u32 = 27;
-/// Most memory for xz, in KiB: what its strongest preset needs.
-const XZ_MEMORY: u32 = 80 << 10;
-
-impl Packing {
-    /// Looks at the first bytes of something.
-    pub(in crate::transport) fn of(start: &[u8]) -> Packing {
-        match start {
-            [0x1f, 0x8b, ..] => Packing::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Packing::Zstd,
-            // A frame to be skipped, in front of the first real one.
-            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Packing::Zstd,
-            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Packing::Bzip2,
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Packing::Xz,
-            _ => Packing::None,
-        }
-    }
-}
-
-/// Bytes that are enough for [`Packing::of`].
+/// Bytes that are enough for [`Format::of`].
 pub(in crate::transport) const MAGIC: usize = 6;
 
-/// Reads what `packed` holds, in one thread and with bounded memory.
-pub(in crate::transport) fn decoder<'a>(
-    packing: Packing,
-    packed: impl Read + Send + 'a,
-) -> Result<Box<dyn Read + Send + 'a>> {
-    let packed = BufReader::with_capacity(CHUNK, packed);
-    Ok(match packing {
-        Packing::None => Box::new(packed),
-        Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
-        Packing::Zstd => {
-            let mut decoder = zstd::Decoder::with_buffer(packed).doing(|| "starting zstd")?;
-            decoder.window_log_max(WINDOW_LOG).doing(|| "starting zstd")?;
-            Box::new(decoder)
-        }
-        Packing::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
-        Packing::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, XZ_MEMORY)),
-    })
-}
+/// Archives hold whole images, often of zeros: more is allowed than for a layer.
+const BUDGET: Budget = Budget { floor: 16 << 30, ratio: 200 };
 
 /// `file` itself, if it is a regular file and not packed; else its content in a nameless file in
 /// the directory `scratch`.
 pub(super) fn plain(mut file: File, scratch: &Path) -> Result<File> {
     let meta = file.metadata().doing(|| "looking at the file")?;
-    let mut start = [0; MAGIC];
-    if meta.is_file() {
-        let count = file.read_at(&mut start, 0).doing(|| "reading its first bytes")?;
-        let packing = Packing::of(&start[..count]);
-        if packing == Packing::None {
-            return Ok(file);
-        }
-        file.seek(SeekFrom::Start(0)).doing(|| "reading its first bytes")?;
-        let limit = meta.len().saturating_mul(MAX_RATIO).max(MAX_FLOOR);
-        return spool(packing, file, limit, scratch);
-    }
     if meta.is_dir() {
         return Err(Error::invalid("it is a directory"));
     }
-    // A pipe: its size is known at its end.
-    let mut count = 0;
-    while count < MAGIC {
-        match file.read(&mut start[count..]).doing(|| "reading its first bytes")? {
-            0 => break,
-            more => count += more,
+    if meta.is_file() {
+        let mut start = [0; MAGIC];
+        let count = file.read_at(&mut start, 0).doing(|| "reading its first bytes")?;
+        if Format::of(&start[..count]) == Format::Plain {
+            return Ok(file);
         }
+        file.seek(SeekFrom::Start(0)).doing(|| "reading its first bytes")?;
     }
-    let packing = Packing::of(&start[..count]);
-    let limit = if packing == Packing::None { u64::MAX } else { MAX_FLOOR * 16 };
-    let whole = std::io::Cursor::new(start[..count].to_vec()).chain(file);
-    spool(packing, whole, limit, scratch)
+    spool(file, BUDGET, scratch)
 }
 
-fn spool(packing: Packing, packed: impl Read + Send, limit: u64, scratch: &Path) -> Result<File> {
+fn spool(packed: impl Read, budget: Budget, scratch: &Path) -> Result<File> {
     let spooling = || format!("unpacking it into {}", scratch.display());
-    let mut reader = decoder(packing, packed)?;
+    let mut reader = Decoder::new(packed).doing(|| "reading its first bytes")?.with_budget(budget);
     let dir = Dir::open(scratch).doing(spooling)?;
     let mut out = sys::scratch_file(&dir).doing(spooling)?;
     let mut buffer = vec![0; CHUNK];
-    let mut written = 0;
     loop {
-        let count = match reader.read(&mut buffer) {
+        match reader.read(&mut buffer) {
             Ok(0) => return Ok(out),
-            Ok(count) => count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => {
-                let kind = crate::ErrorKind::Corrupt;
-                return Err(Error::caused(kind, format!("its {packing:?} data is damaged"), error));
-            }
-        };
-        written += count as u64;
-        if written > limit {
-            return Err(Error::invalid(format!(
-                "it unpacks to more than {limit} bytes; unpack it by hand if that is right"
-            )));
+            Ok(count) => out.write_all(&buffer[..count]).doing(spooling)?,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io("unpacking it", error)),
         }
-        out.write_all(&buffer[..count]).doing(spooling)?;
     }
 }
 
@@ -132,7 +57,7 @@ mod tests {
     use super::*;
     use crate::layer::tar::EntryKind;
 
-    fn packed_in_all_ways(bytes: &[u8]) -> Vec<(Packing, Vec<u8>)> {
+    fn packed_in_all_ways(bytes: &[u8]) -> Vec<(Format, Vec<u8>)> {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(bytes).unwrap();
         let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
@@ -140,11 +65,11 @@ mod tests {
         let skippable =
             [&b"\x50\x2a\x4d\x18\x03\0\0\0abc"[..], &zstd::encode_all(bytes, 1).unwrap()];
         vec![
-            (Packing::None, bytes.to_vec()),
-            (Packing::Gzip, gzip.finish().unwrap()),
-            (Packing::Zstd, zstd::encode_all(bytes, 1).unwrap()),
-            (Packing::Zstd, skippable.concat()),
-            (Packing::Bzip2, bzip2.finish().unwrap()),
+            (Format::Plain, bytes.to_vec()),
+            (Format::Gzip, gzip.finish().unwrap()),
+            (Format::Zstd, zstd::encode_all(bytes, 1).unwrap()),
+            (Format::Zstd, skippable.concat()),
+            (Format::Bzip2, bzip2.finish().unwrap()),
         ]
     }
 
@@ -156,7 +81,7 @@ mod tests {
             (0..100_000_u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).collect();
         let tar = tar_of(&[("a", EntryKind::File, &content)]);
         for (packing, bytes) in packed_in_all_ways(&tar) {
-            assert_eq!(Packing::of(&bytes), packing);
+            assert_eq!(Format::of(&bytes), packing);
             std::fs::write(&path, &bytes).unwrap();
             let archive = Archive::open(&path, place.path()).unwrap();
             assert_eq!(archive.read("a", 1 << 20).unwrap().unwrap(), content, "{packing:?}");
@@ -173,7 +98,7 @@ mod tests {
              pZLcVKt3DTDDVOtnchfKdHE+oM83Z+AEQajoJd6SLTCD0lIjjgE4tY6eGIYexOjAl80wQp8EAHJz3lRh5x+S\
              tdGWn3heoEkAAAAAFxRXFeE45a4AAX6AUAAAAFwHloixxGf7AgAAAAAEWVo=";
         let bytes = base64::engine::general_purpose::STANDARD.decode(packed).unwrap();
-        assert_eq!(Packing::of(&bytes), Packing::Xz);
+        assert_eq!(Format::of(&bytes), Format::Xz);
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("a.tar.xz");
         std::fs::write(&path, &bytes).unwrap();
@@ -201,7 +126,8 @@ mod tests {
     fn a_bomb_is_stopped() {
         let place = tempfile::tempdir().unwrap();
         let bomb = zstd::encode_all(&vec![0; 1 << 20][..], 1).unwrap();
-        let error = spool(Packing::Zstd, &bomb[..], 1000, place.path()).unwrap_err();
-        assert!(error.to_string().contains("more than 1000 bytes"), "{error}");
+        let budget = Budget { floor: 1000, ratio: 1 };
+        let error = spool(&bomb[..], budget, place.path()).unwrap_err();
+        assert!(error.chain().contains("expands to more than 1000 bytes"), "{error:?}");
     }
 }

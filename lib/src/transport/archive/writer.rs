@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::BLOCK;
-use crate::blob::{Blob, FileBlob, blocking};
+use crate::blob::{Blob, ByteStream, FileBlob, blocking};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::layer::tar::{Entry, EntryKind, TarWriter};
 use crate::spec::{Algorithm, Descriptor, Digest, Hasher, MediaType};
@@ -273,16 +273,34 @@ pub(in crate::transport) struct ArchiveStream {
 
 struct StreamState {
     /// `None` when the stream has ended, well or not.
-    sender: Option<mpsc::Sender<Result<Bytes>>>,
+    sender: Option<mpsc::Sender<Part>>,
     blobs: HashMap<Digest, u64>,
 }
 
+enum Part {
+    Bytes(Bytes),
+    /// All of it was sent.
+    End,
+}
+
 impl ArchiveStream {
-    /// An archive and where its bytes come out.
-    pub(in crate::transport) fn new() -> (ArchiveStream, mpsc::Receiver<Result<Bytes>>) {
+    /// An archive and where its bytes come out. The stream ends in an error unless the archive is
+    /// finished.
+    pub(in crate::transport) fn new() -> (ArchiveStream, ByteStream) {
         let (sender, receiver) = mpsc::channel(8);
         let state = StreamState { sender: Some(sender), blobs: HashMap::new() };
-        (ArchiveStream { state: tokio::sync::Mutex::new(state) }, receiver)
+        let chunks = stream::unfold(Some(receiver), |receiver| async move {
+            let mut receiver = receiver?;
+            match receiver.recv().await {
+                Some(Part::Bytes(bytes)) => Some((Ok(bytes), Some(receiver))),
+                Some(Part::End) => None,
+                None => {
+                    let given_up = Error::new(ErrorKind::Cancelled, "the archive was given up");
+                    Some((Err(given_up), None))
+                }
+            }
+        });
+        (ArchiveStream { state: tokio::sync::Mutex::new(state) }, Box::pin(chunks))
     }
 
     async fn put(&self, known: &Descriptor, content: Blob) -> Result<()> {
@@ -294,7 +312,7 @@ impl ArchiveStream {
         match sent {
             Ok(()) => drop(state.blobs.insert(known.digest.clone(), known.size)),
             // Half a member is in the stream: nothing can follow.
-            Err(_) => state.abort("a part of the archive failed").await,
+            Err(_) => state.sender = None,
         }
         sent
     }
@@ -311,6 +329,7 @@ impl ArchiveStream {
     async fn finish(&self) -> Result<()> {
         let mut state = self.state.lock().await;
         state.send(Bytes::from_static(&[0; 2 * BLOCK as usize])).await?;
+        state.send_part(Part::End).await?;
         state.sender = None;
         Ok(())
     }
@@ -318,9 +337,13 @@ impl ArchiveStream {
 
 impl StreamState {
     async fn send(&mut self, bytes: Bytes) -> Result<()> {
+        self.send_part(Part::Bytes(bytes)).await
+    }
+
+    async fn send_part(&mut self, part: Part) -> Result<()> {
         let closed = || Error::new(ErrorKind::Failed, "the receiver of the archive has stopped");
         let sender = self.sender.as_ref().ok_or_else(closed)?;
-        sender.send(Ok(bytes)).await.map_err(|_| closed())
+        sender.send(part).await.map_err(|_| closed())
     }
 
     async fn send_member(&mut self, known: &Descriptor, content: Blob) -> Result<()> {
@@ -345,12 +368,6 @@ impl StreamState {
             return Err(Error::corrupt(format!("{} came with other bytes", known.digest)));
         }
         self.send(padding(count)).await
-    }
-
-    async fn abort(&mut self, why: &'static str) {
-        if let Some(sender) = self.sender.take() {
-            let _ = sender.send(Err(Error::new(ErrorKind::Failed, why))).await;
-        }
     }
 }
 
@@ -407,7 +424,7 @@ mod tests {
         let output = Output::Stream(stream);
         let collect = async {
             let mut all = Vec::new();
-            while let Some(chunk) = receiver.recv().await {
+            while let Some(chunk) = receiver.next().await {
                 all.extend_from_slice(&chunk.unwrap());
             }
             all
@@ -449,7 +466,7 @@ mod tests {
         let result = output.put(Some(&known), unnamed(b"kno"), Path::new("/")).await;
         assert_eq!(result.unwrap_err().kind(), ErrorKind::Corrupt);
         let mut last = None;
-        while let Some(chunk) = receiver.recv().await {
+        while let Some(chunk) = receiver.next().await {
             last = Some(chunk);
         }
         assert!(last.unwrap().is_err());

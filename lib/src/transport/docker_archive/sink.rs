@@ -5,21 +5,26 @@
 
 use std::path::{Path, PathBuf};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::LIST;
 use super::index::Listed;
-use crate::blob::{Blob, blocking};
+use crate::blob::Blob;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::json::to_go_bytes;
 use crate::spec::{Descriptor, Manifest, MediaType, REF_NAME, Reference};
-use crate::transport::archive::{ArchiveFile, Output};
-use crate::transport::layout::{FULL_NAME, INDEX, LayoutIndex, MARKER, blob_path};
+use crate::transport::archive::Output;
+use crate::transport::layout::{FULL_NAME, INDEX, LayoutIndex, blob_path};
+use crate::transport::layout_archive;
 use crate::transport::{Abilities, Entry, InPath, Item, ItemKind, Origin, Presence, Sink, Usual};
 
 /// A docker archive, for writing one image or several.
 pub struct DockerArchiveSink {
-    writer: ImageWriter,
+    path: PathBuf,
+    scratch: PathBuf,
+    name: Option<Reference>,
+    /// Made when there is something to write.
+    writer: OnceCell<ImageWriter>,
 }
 
 /// Writes images in `docker save`'s form to wherever they go.
@@ -31,13 +36,13 @@ pub(in crate::transport) struct ImageWriter {
 }
 
 impl DockerArchiveSink {
-    /// Starts the archive at `place`. What has no size before it is read passes through a nameless
-    /// file in the directory `scratch`.
+    /// A sink for the archive at `place`, which is begun when the first content arrives. What has
+    /// no size before it is read passes through a nameless file in the directory `scratch`.
     ///
     /// # Errors
     /// `AlreadyExists` when the file is there and not empty: images cannot be added to an archive.
     /// `Usage` for `@N` and for names that are no image names with a tag.
-    pub async fn create(place: &InPath, scratch: &Path) -> Result<DockerArchiveSink> {
+    pub fn new(place: &InPath, scratch: &Path) -> Result<DockerArchiveSink> {
         let name = match &place.entry {
             Entry::Only => None,
             Entry::Named(name) => Some(checked_reference(name)?),
@@ -46,23 +51,35 @@ impl DockerArchiveSink {
                 return Err(Error::usage(what));
             }
         };
-        let (path, spool) = (place.path.clone(), scratch.to_owned());
-        let output = blocking(move || {
-            if path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() > 0) {
-                return Err(Error::new(
-                    ErrorKind::AlreadyExists,
-                    format!(
-                        "{} already exists, and images cannot be added to a docker archive; \
-                         remove it first",
-                        path.display()
-                    ),
-                ));
-            }
-            ArchiveFile::create(&path, &spool)
-        });
-        let writer = ImageWriter::begin(output.await?, name, scratch).await?;
-        Ok(DockerArchiveSink { writer })
+        refuse_existing(&place.path)?;
+        Ok(DockerArchiveSink {
+            path: place.path.clone(),
+            scratch: scratch.to_owned(),
+            name,
+            writer: OnceCell::new(),
+        })
     }
+
+    async fn writer(&self) -> Result<&ImageWriter> {
+        let begin = || async {
+            let output = layout_archive::begin(self.path.clone(), self.scratch.clone()).await?;
+            Ok(ImageWriter::new(output, self.name.clone(), &self.scratch))
+        };
+        self.writer.get_or_try_init(begin).await
+    }
+}
+
+fn refuse_existing(path: &Path) -> Result<()> {
+    if path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() > 0) {
+        return Err(Error::new(
+            ErrorKind::AlreadyExists,
+            format!(
+                "{} already exists, and images cannot be added to a docker archive; remove it first",
+                path.display()
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// A name for an image that is loaded: it needs a tag and has no digest.
@@ -77,15 +94,13 @@ pub(in crate::transport) fn checked_reference(name: &str) -> Result<Reference> {
 }
 
 impl ImageWriter {
-    pub(in crate::transport) async fn begin(
+    /// Writes to `output`, which already has what every layout begins with.
+    pub(in crate::transport) fn new(
         output: Output,
         name: Option<Reference>,
         scratch: &Path,
-    ) -> Result<ImageWriter> {
-        output.append(MARKER.name, MARKER.content.into()).await?;
-        output.append("blobs/", Vec::new()).await?;
-        output.append("blobs/sha256/", Vec::new()).await?;
-        Ok(ImageWriter { output, name, scratch: scratch.to_owned(), images: Mutex::default() })
+    ) -> ImageWriter {
+        ImageWriter { output, name, scratch: scratch.to_owned(), images: Mutex::default() }
     }
 
     pub(in crate::transport) async fn presence(&self, what: &Descriptor) -> Presence {
@@ -196,11 +211,14 @@ impl Sink for DockerArchiveSink {
     }
 
     async fn presence(&self, what: &Descriptor) -> Result<Presence> {
-        Ok(self.writer.presence(what).await)
+        match self.writer.get() {
+            Some(writer) => Ok(writer.presence(what).await),
+            None => Ok(Presence::Missing),
+        }
     }
 
     async fn put(&self, item: Item, content: Blob) -> Result<Descriptor> {
-        self.writer.put(item, content).await
+        self.writer().await?.put(item, content).await
     }
 
     async fn link(&self, _: &Descriptor, _: &Origin) -> Result<bool> {
@@ -208,11 +226,13 @@ impl Sink for DockerArchiveSink {
     }
 
     async fn publish(&self, name: Option<&str>, root: &Manifest) -> Result<()> {
-        self.writer.publish(name, root).await
+        self.writer().await?.publish(name, root).await
     }
 
     async fn finish(&self) -> Result<()> {
-        self.writer.finish().await
+        let Some(writer) = self.writer.get() else { return Ok(()) };
+        refuse_existing(&self.path)?;
+        writer.finish().await
     }
 
     fn abilities(&self) -> Abilities {

@@ -13,14 +13,14 @@ use tokio::sync::OnceCell;
 
 use super::LIST;
 use super::index::{Listed, choose, parse};
-use crate::blob::{Blob, Verifier, VerifyReader, blocking};
+use crate::blob::{Blob, Budget, Decoder, Format, Verifier, VerifyReader, blocking};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::spec::json::{null_is_default, parse_strict, to_go_bytes};
 use crate::spec::{
     Algorithm, Compression, Descriptor, Dialect, DiffId, Digest, Hasher, MAX_INDEX_DEPTH,
     MAX_MANIFEST, Manifest, MediaType,
 };
-use crate::transport::archive::{Archive, MAGIC, Packing, Stretch, decoder};
+use crate::transport::archive::{Archive, MAGIC, Stretch};
 use crate::transport::layout::{INDEX, LayoutIndex, blob_path};
 use crate::transport::{Entry, InPath, Origin, Referrer, Source};
 
@@ -46,7 +46,7 @@ enum Part {
     Memory(Bytes),
     Stretch(Stretch),
     /// Packed in a way that no manifest can name: it is handed out unpacked.
-    Packed(Stretch, Packing, u64),
+    Packed(Stretch, u64),
 }
 
 impl DockerArchiveSource {
@@ -208,21 +208,21 @@ fn layer(archive: &Archive, name: &str, diff_id: &DiffId) -> Result<(Descriptor,
     let mut start = Vec::new();
     let read = archive.reader(stretch).take(MAGIC as u64).read_to_end(&mut start);
     read.doing(|| "reading its first bytes")?;
-    let unpacked = || MediaType::layer(Dialect::Docker, Compression::None);
-    let (media_type, digest, size, part) = match Packing::of(&start) {
-        Packing::None => (unpacked(), diff_id.0.clone(), stretch.size, Part::Stretch(stretch)),
-        packing @ (Packing::Bzip2 | Packing::Xz) => {
-            let mut reader = decoder(packing, archive.reader(stretch))?;
-            let size = std::io::copy(&mut reader, &mut std::io::sink()).doing(|| "unpacking it")?;
-            (unpacked(), diff_id.0.clone(), size, Part::Packed(stretch, packing, size))
+    let format = Format::of(&start);
+    let how = format.compression().unwrap_or(Compression::None);
+    let (digest, size, part) = match format {
+        Format::Plain => (diff_id.0.clone(), stretch.size, Part::Stretch(stretch)),
+        Format::Gzip | Format::Zstd => {
+            (hash(archive, stretch)?, stretch.size, Part::Stretch(stretch))
         }
-        packing => {
-            let how = if packing == Packing::Zstd { Compression::Zstd } else { Compression::Gzip };
-            let digest = hash(archive, stretch)?;
-            let media_type = MediaType::layer(Dialect::Docker, how);
-            (media_type, digest, stretch.size, Part::Stretch(stretch))
+        Format::Bzip2 | Format::Xz => {
+            let mut reader = Decoder::new(archive.reader(stretch)).doing(|| "unpacking it")?;
+            reader.drain().doing(|| "unpacking it")?;
+            let size = reader.count();
+            (diff_id.0.clone(), size, Part::Packed(stretch, size))
         }
     };
+    let media_type = MediaType::layer(Dialect::Docker, how);
     Ok((Descriptor::new(media_type, digest, size), part))
 }
 
@@ -287,8 +287,10 @@ impl Source for DockerArchiveSource {
         Ok(match part {
             Part::Memory(bytes) => Blob::Bytes(bytes),
             Part::Stretch(stretch) => Blob::File(self.archive.stretch_blob(stretch, what)),
-            Part::Packed(stretch, packing, _) => {
-                let reader = decoder(packing, self.archive.reader(stretch))?;
+            Part::Packed(stretch, _) => {
+                let reader = Decoder::new(self.archive.reader(stretch));
+                // The verifier knows where to stop.
+                let reader = reader.doing(|| "unpacking")?.with_budget(Budget::UNLIMITED);
                 let verifier = Verifier::new(&what.digest, what.size);
                 Blob::Unnamed(Box::new(VerifyReader::new(reader, verifier)))
             }
@@ -320,7 +322,7 @@ impl Part {
         match self {
             Part::Memory(bytes) => bytes.len() as u64,
             Part::Stretch(stretch) => stretch.size,
-            Part::Packed(_, _, size) => *size,
+            Part::Packed(_, size) => *size,
         }
     }
 }

@@ -71,7 +71,7 @@ async fn what_was_written_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.tar");
     let (one, two) = (image(Dialect::Docker, "1"), image(Dialect::Oci, "2"));
-    let sink = DockerArchiveSink::create(&at(&path, named("app")), dir.path()).await.unwrap();
+    let sink = DockerArchiveSink::new(&at(&path, named("app")), dir.path()).unwrap();
     check_sink(&sink, &one).await;
     sink.publish(None, &one.manifest).await.unwrap();
     sink.publish(Some("h.io/app:2"), &one.manifest).await.unwrap();
@@ -100,7 +100,7 @@ async fn a_tag_belongs_to_the_last_that_took_it() {
     let path = dir.path().join("a.tar");
     std::fs::write(&path, "").unwrap();
     let (one, two) = (image(Dialect::Docker, "1"), image(Dialect::Docker, "2"));
-    let sink = DockerArchiveSink::create(&at(&path, named("app:1")), dir.path()).await.unwrap();
+    let sink = DockerArchiveSink::new(&at(&path, named("app:1")), dir.path()).unwrap();
     put_children(&sink, &one).await.unwrap();
     sink.publish(None, &one.manifest).await.unwrap();
     put_children(&sink, &two).await.unwrap();
@@ -116,14 +116,14 @@ async fn what_cannot_be_written() {
     let path = dir.path().join("a.tar");
     let made = image(Dialect::Docker, "1");
     std::fs::write(&path, "something").unwrap();
-    let create = async |entry| DockerArchiveSink::create(&at(&path, entry), dir.path()).await;
-    let error = create(Entry::Only).await.err().unwrap();
+    let create = |entry| DockerArchiveSink::new(&at(&path, entry), dir.path());
+    let error = create(Entry::Only).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     std::fs::remove_file(&path).unwrap();
-    assert_eq!(create(Entry::Nth(0)).await.err().unwrap().kind(), ErrorKind::Usage);
+    assert_eq!(create(Entry::Nth(0)).err().unwrap().kind(), ErrorKind::Usage);
     let pinned = format!("app@{}", made.manifest.digest());
-    assert_eq!(create(named(&pinned)).await.err().unwrap().kind(), ErrorKind::Usage);
-    let sink = create(Entry::Only).await.unwrap();
+    assert_eq!(create(named(&pinned)).err().unwrap().kind(), ErrorKind::Usage);
+    let sink = create(Entry::Only).unwrap();
     let list = index(&[&made]);
     assert_eq!(sink.publish(None, &list).await.unwrap_err().kind(), ErrorKind::Unsupported);
     assert!(put_as_child(&sink, &made).await.is_err());
@@ -314,7 +314,7 @@ async fn one_image_needs_no_name() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.tar");
     let made = image(Dialect::Docker, "1");
-    let sink = DockerArchiveSink::create(&at(&path, Entry::Only), dir.path()).await.unwrap();
+    let sink = DockerArchiveSink::new(&at(&path, Entry::Only), dir.path()).unwrap();
     store(&sink, &made, None).await.unwrap();
     check(&open(&path, Entry::Only).await, &made).await;
     let error = open(&path, named("app")).await.resolve().await.unwrap_err();

@@ -1,7 +1,8 @@
 //! Writing into a layout directory.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::OnceCell;
@@ -22,15 +23,17 @@ use crate::transport::{Abilities, Entry, InPath, Item, ItemKind, Origin, Presenc
 pub struct LayoutSink {
     shared: Arc<Shared>,
     name: Option<String>,
+    /// What this image, and not another one on its way into the same layout, counts on.
+    needs: Mutex<HashSet<Digest>>,
+    edits: Mutex<Vec<Edit>>,
 }
 
-/// What the sinks of one layout have in common.
+/// What images on their way into one layout have in common.
 struct Shared {
     path: PathBuf,
     partials: Option<Partials>,
     /// Made when there is something to write.
     staging: OnceCell<Arc<Staging>>,
-    edits: Mutex<Vec<Edit>>,
 }
 
 impl LayoutSink {
@@ -40,19 +43,25 @@ impl LayoutSink {
     /// # Errors
     /// `Usage` for `@N`: what is written has a name or none.
     pub fn new(place: &InPath, partials: Option<Partials>) -> Result<LayoutSink> {
-        let shared = Shared {
-            path: place.path.clone(),
-            partials,
-            staging: OnceCell::new(),
-            edits: Mutex::default(),
-        };
-        Ok(LayoutSink { shared: Arc::new(shared), name: name_in(place)? })
+        let shared = Shared { path: place.path.clone(), partials, staging: OnceCell::new() };
+        LayoutSink::of(Arc::new(shared), place)
     }
 
-    /// A sink for another name of the same layout: what both put is there once, and whichever is
-    /// finished first makes it visible.
+    /// A sink for another image that goes into the same directory, so that what the two have in
+    /// common is written once, whichever is finished first.
     pub fn renamed(&self, place: &InPath) -> Result<LayoutSink> {
-        Ok(LayoutSink { shared: self.shared.clone(), name: name_in(place)? })
+        LayoutSink::of(self.shared.clone(), place)
+    }
+
+    fn of(shared: Arc<Shared>, place: &InPath) -> Result<LayoutSink> {
+        let name = match &place.entry {
+            Entry::Only => None,
+            Entry::Named(name) => Some(checked_name(name)?.to_owned()),
+            Entry::Nth(_) => {
+                return Err(Error::usage(format!("oci:{place} can be read but not written to")));
+            }
+        };
+        Ok(LayoutSink { shared, name, needs: Mutex::default(), edits: Mutex::default() })
     }
 
     async fn staging(&self) -> Result<Arc<Staging>> {
@@ -69,8 +78,12 @@ impl LayoutSink {
         self.shared.staging.get_or_try_init(begin).await.cloned()
     }
 
-    fn edit(&self, edit: Edit) {
-        self.shared.edits.lock().unwrap_or_else(PoisonError::into_inner).push(edit);
+    fn need(&self, digests: impl IntoIterator<Item = Digest>) {
+        self.needs.lock().unwrap_or_else(PoisonError::into_inner).extend(digests);
+    }
+
+    fn edits(&self) -> MutexGuard<'_, Vec<Edit>> {
+        self.edits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the directory has a blob of this digest, whole or not.
@@ -90,20 +103,13 @@ impl LayoutSink {
         let declared = known.map(|known| &known.media_type);
         let manifest = Manifest::parse_with(raw.clone(), declared, algorithm)?;
         if let Some(edit) = Edit::for_manifest(&manifest)? {
-            self.edit(edit);
+            self.edits().push(edit);
         }
         let descriptor = known.cloned().unwrap_or_else(|| manifest.descriptor());
         let staging = self.staging().await?;
         staging.write(Blob::Bytes(raw), Some(&descriptor), algorithm).await?;
+        self.need([descriptor.digest.clone()]);
         Ok(descriptor)
-    }
-}
-
-fn name_in(place: &InPath) -> Result<Option<String>> {
-    match &place.entry {
-        Entry::Only => Ok(None),
-        Entry::Named(name) => Ok(Some(checked_name(name)?.to_owned())),
-        Entry::Nth(_) => Err(Error::usage(format!("oci:{place} can be read but not written to"))),
     }
 }
 
@@ -127,14 +133,21 @@ impl Sink for LayoutSink {
     }
 
     async fn presence(&self, what: &Descriptor) -> Result<Presence> {
-        let collected =
-            self.shared.staging.get().is_some_and(|s| s.size_of(&what.digest).is_some());
+        let staging = self.shared.staging.get();
+        let collected = staging.is_some_and(|s| s.size_of(&what.digest).is_some());
         if !collected && !self.holds(what).await? {
             // Nothing is made just because somebody asked.
             return Ok(Presence::Missing);
         }
         let (staging, what) = (self.staging().await?, what.clone());
-        blocking(move || hold(&staging, &what, MAX_INDEX_DEPTH)).await
+        let holding = blocking(move || {
+            let mut held = Vec::new();
+            let presence = hold(&staging, &what, MAX_INDEX_DEPTH, &mut held)?;
+            Ok((presence, held))
+        });
+        let (presence, held) = holding.await?;
+        self.need(held);
+        Ok(presence)
     }
 
     async fn put(&self, item: Item, content: Blob) -> Result<Descriptor> {
@@ -145,6 +158,7 @@ impl Sink for LayoutSink {
         }
         let staging = self.staging().await?;
         let (digest, size) = staging.write(content, known.as_ref(), Algorithm::Sha256).await?;
+        self.need([digest.clone()]);
         Ok(known.unwrap_or_else(|| {
             // Whoever made the bytes knows better what they are.
             Descriptor::new(MediaType::Other("application/octet-stream".into()), digest, size)
@@ -162,25 +176,26 @@ impl Sink for LayoutSink {
         };
         self.put_manifest(Some(&root.descriptor()), root.raw().clone()).await?;
         if let Some(edit) = Edit::for_root(name, root)? {
-            self.edit(edit);
+            self.edits().push(edit);
         }
         Ok(())
     }
 
     async fn finish(&self) -> Result<()> {
         let Some(staging) = self.shared.staging.get().cloned() else { return Ok(()) };
-        // Before the flush: whatever these names stand for has been put.
-        let edits =
-            std::mem::take(&mut *self.shared.edits.lock().unwrap_or_else(PoisonError::into_inner));
+        let edits = self.edits().clone();
+        let needs = self.needs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let count = edits.len();
         blocking(move || {
-            let batch = staging.flush()?;
+            let needs: Vec<Digest> = needs.into_iter().collect();
+            staging.flush(&needs)?;
             let _lock = lock_place(staging.path(), &MARKER)?;
-            promote(&staging, &batch)?;
-            write_index(&staging, &edits)?;
-            staging.forget(&batch);
-            Ok(())
+            promote(&staging, &needs)?;
+            write_index(&staging, &edits)
         })
-        .await
+        .await?;
+        self.edits().drain(..count);
+        Ok(())
     }
 
     fn abilities(&self) -> Abilities {
@@ -227,7 +242,12 @@ pub(super) fn store_index(dir: &Dir, index: &LayoutIndex) -> Result<()> {
 }
 
 /// Keeps `what` and, if it is a manifest, all it refers to; tells how much of it is there.
-fn hold(staging: &Staging, what: &Descriptor, depth: usize) -> Result<Presence> {
+fn hold(
+    staging: &Staging,
+    what: &Descriptor,
+    depth: usize,
+    all: &mut Vec<Digest>,
+) -> Result<Presence> {
     if staging.size_of(&what.digest) != Some(what.size) {
         let held = match open_blobs(staging.place(), &what.digest)? {
             Some(blobs) => staging.hold(what, &blobs, what.digest.hex())?,
@@ -237,13 +257,14 @@ fn hold(staging: &Staging, what: &Descriptor, depth: usize) -> Result<Presence> 
             return Ok(Presence::Missing);
         }
     }
+    all.push(what.digest.clone());
     if !what.media_type.is_manifest() || depth == 0 {
         return Ok(Presence::Present);
     }
     // A manifest that cannot be read is not there: putting it again mends it.
     let Ok(manifest) = read_here(staging, what) else { return Ok(Presence::Missing) };
     for child in manifest.children() {
-        let presence = hold(staging, child, depth - 1)?;
+        let presence = hold(staging, child, depth - 1, all)?;
         let whole = match child.media_type.is_manifest() {
             true => presence == Presence::Complete,
             false => presence == Presence::Present,
@@ -268,15 +289,15 @@ fn read_here(staging: &Staging, what: &Descriptor) -> Result<Manifest> {
     Manifest::verified(raw, what)
 }
 
-/// Moves all that was collected to its final names and makes those durable.
-fn promote(staging: &Staging, batch: &[Digest]) -> Result<()> {
+/// Moves what was collected to its final names and makes those durable.
+fn promote(staging: &Staging, digests: &[Digest]) -> Result<()> {
     let root = Root::new(staging.place().try_clone().doing(|| "opening the layout")?);
     let flushing = || format!("flushing {}", staging.path().display());
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-        let mut digests = batch.iter().filter(|d| d.algorithm() == algorithm).peekable();
-        let Some(first) = digests.peek() else { continue };
+        let mut here = digests.iter().filter(|digest| digest.algorithm() == algorithm).peekable();
+        let Some(first) = here.peek() else { continue };
         let blobs = root.make_dirs(blob_directory(first).as_bytes(), 0o755)?;
-        for digest in digests {
+        for digest in here {
             staging.promote(digest, &blobs, digest.hex())?;
         }
         blobs.sync().doing(flushing)?;

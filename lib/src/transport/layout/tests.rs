@@ -340,7 +340,7 @@ async fn archives_hold_the_same() {
     std::fs::write(&file, "old").unwrap();
     let (one, two) = (image(Dialect::Oci, "1"), image(Dialect::Docker, "2"));
     let place = named(&file, "one");
-    let sink = crate::transport::LayoutArchiveSink::create(&place, dir.path()).await.unwrap();
+    let sink = crate::transport::LayoutArchiveSink::new(&place, dir.path()).unwrap();
     check_sink(&sink, &one).await;
     sink.publish(None, &one.manifest).await.unwrap();
     put_children(&sink, &two).await.unwrap();
@@ -358,4 +358,29 @@ async fn archives_hold_the_same() {
     assert_eq!(referrers.len(), 1);
     let error = open("three").await.resolve().await.unwrap_err();
     assert!(error.to_string().contains("it has one, two"), "{error}");
+}
+
+#[tokio::test]
+async fn images_on_their_way_into_one_layout_share_content_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path();
+    let (one, two) = (image(Dialect::Oci, "1"), image(Dialect::Oci, "2"));
+    let first = LayoutSink::new(&named(path, "one"), None).unwrap();
+    let second = first.renamed(&named(path, "two")).unwrap();
+    put_children(&first, &one).await.unwrap();
+    let shared = &two.manifest.as_image().unwrap().layers[1];
+    assert_eq!(second.presence(shared).await.unwrap(), Presence::Present);
+    store(&second, &two, None).await.unwrap();
+    check(&source(&named(path, "two")).await, &two).await;
+    // Nothing of the first one is there yet, but what both need.
+    assert_eq!(entries(path).unwrap().len(), 1);
+    assert_eq!(collect_garbage(path).unwrap(), Collected::default());
+    remove_name(path, "two").unwrap();
+    assert_eq!(collect_garbage(path).unwrap().blobs, 4);
+    first.publish(None, &one.manifest).await.unwrap();
+    first.finish().await.unwrap();
+    first.finish().await.unwrap();
+    drop((first, second));
+    check(&source(&named(path, "one")).await, &one).await;
+    assert_eq!(listing(path).len(), 2 + 4);
 }
