@@ -32,6 +32,7 @@
 //!
 //! Does not know registries; what it is given has been verified by its reader.
 
+mod check;
 mod fill;
 mod format;
 mod graph;
@@ -41,8 +42,10 @@ mod names;
 mod owner;
 mod partial;
 mod prune;
+mod repair;
 mod staging;
 mod steps;
+mod usage;
 mod writer;
 
 use std::fs::File;
@@ -52,15 +55,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+pub use check::{Checked, Finding};
 pub(crate) use fill::fill;
 pub use graph::Holding;
 pub use names::{HeldImage, Image, StoreName};
 pub use partial::{Claim, Partial, Partials};
 pub use prune::{PruneOptions, Pruned};
+pub use repair::{Fetch, Repaired};
 pub(crate) use staging::{Marker, Staging, lock_place, sweep};
 #[cfg(debug_assertions)]
 pub use steps::abort_at;
 pub use steps::{Durability, Step, StepHook};
+pub use usage::{Part, Usage};
 pub use writer::{Role, Writer};
 
 use crate::blob::FileBlob;

@@ -268,7 +268,7 @@ impl Store {
 }
 
 /// The record in a file; `None` when there is none.
-fn read_record(path: &Path) -> Result<Option<Image>> {
+pub(super) fn read_record(path: &Path) -> Result<Option<Image>> {
     let reading = || format!("reading {}", path.display());
     let file = match std::fs::File::open(path) {
         Ok(file) => file,

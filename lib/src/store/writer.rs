@@ -5,6 +5,7 @@
 //! and a lease of its own. Promise: whatever stops this, at any step, leaves names that stand for
 //! whole images. Does not know where content comes from.
 
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use super::lease::Lease;
 use super::owner::Workplace;
 use super::partial::{Claim, Partial, Partials, WORTH_KEEPING};
 use super::{Image, Store, StoreName, format, if_good, open_blob, read_config, read_manifest};
-use crate::blob::{Blob, FileBlob, RemoteBlob, blocking};
+use crate::blob::{Blob, FileBlob, RemoteBlob, Verifier, VerifyReader, blocking};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::spec::{Algorithm, Descriptor, DiffId, Digest, ImageConfig, Manifest};
 use crate::sys::LockMode;
@@ -156,6 +157,21 @@ impl Writer {
                 Err(error.while_doing(writing()))
             }
         }
+    }
+
+    /// [`Writer::put`] for blocking callers: takes in what `reader` gives, which must be `what`.
+    pub fn put_reader(&self, role: Role, what: &Descriptor, reader: impl Read) -> Result<()> {
+        self.lease.add(&what.digest)?;
+        let path = self.work.fresh();
+        let verifier = Verifier::new(&what.digest, what.size);
+        let copied = create(&path)
+            .and_then(|mut file| io::copy(&mut VerifyReader::new(reader, verifier), &mut file));
+        if let Err(error) = copied {
+            let _ = std::fs::remove_file(&path);
+            return Err(error).doing(|| format!("writing {}", path.display()));
+        }
+        self.collect(role, (what.digest.clone(), what.size), path, None);
+        Ok(())
     }
 
     fn collect(&self, role: Role, what: (Digest, u64), path: PathBuf, partial: Option<Partial>) {
@@ -321,7 +337,7 @@ fn worth_keeping(remote: &RemoteBlob, expected: Option<&Descriptor>) -> bool {
     as_expected && remote.size >= WORTH_KEEPING
 }
 
-fn create(path: &Path) -> std::io::Result<std::fs::File> {
+fn create(path: &Path) -> io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(0o600).open(path)
