@@ -45,6 +45,9 @@ mod prune;
 mod repair;
 mod staging;
 mod steps;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 mod usage;
 mod writer;
 

@@ -283,10 +283,15 @@ impl Partial {
                 matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             });
         if full || error.kind() == ErrorKind::Corrupt {
-            let _ = std::fs::remove_file(&self.path);
-            self.forget_note();
+            self.discard();
         }
         error
+    }
+
+    /// Forgets what was received.
+    pub(super) fn discard(self) {
+        let _ = std::fs::remove_file(&self.path);
+        self.forget_note();
     }
 
     /// Moves the whole download to `to`, on the same file system.

@@ -185,7 +185,14 @@ impl Writer {
         let mut seen = (0, Instant::now());
         loop {
             match self.partials.claim(&remote.digest, remote.size, self.work.path()) {
-                Claim::Ours(partial) => return Ok(Turn::Ours(partial)),
+                Claim::Ours(partial) => {
+                    // Whoever had it may have published it just before.
+                    if self.store.size_of(&remote.digest)? == Some(remote.size) {
+                        partial.discard();
+                        return Ok(Turn::There);
+                    }
+                    return Ok(Turn::Ours(partial));
+                }
                 Claim::Impossible => return Ok(Turn::Aside),
                 Claim::Busy => {}
             }

@@ -217,3 +217,167 @@ impl Sink for StoreSink {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ErrorKind;
+    use crate::spec::Dialect;
+    use crate::transport::cases;
+
+    struct Place {
+        root: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn new() -> Place {
+            Place { root: tempfile::tempdir().unwrap() }
+        }
+
+        fn store(&self) -> Store {
+            Store::open(&self.root.path().join("store")).unwrap()
+        }
+
+        fn sink(&self, name: &str) -> StoreSink {
+            StoreSink::new(self.store(), &StoreName::parse(name).unwrap())
+        }
+
+        fn source(&self, name: &str) -> StoreSource {
+            StoreSource::new(self.store(), &StoreName::parse(name).unwrap())
+        }
+
+        fn names(&self) -> Vec<String> {
+            self.store().images().unwrap().into_iter().map(|image| image.name).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_put_comes_back_byte_for_byte() {
+        for dialect in [Dialect::Oci, Dialect::Docker] {
+            let place = Place::new();
+            let made = cases::image(dialect, "text");
+            let sink = place.sink("app");
+            assert_eq!(sink.current().await.unwrap(), None);
+            cases::check_sink(&sink, &made).await;
+            cases::store(&sink, &made, None).await.unwrap();
+            cases::check(&place.source("app"), &made).await;
+            cases::check(&place.source(&format!("@{}", made.manifest.digest())), &made).await;
+            let root = made.manifest.descriptor();
+            assert_eq!(place.sink("app").current().await.unwrap(), Some(root.clone()));
+            assert_eq!(place.sink("b").presence(&root).await.unwrap(), Presence::Complete);
+            let error = place.source("other").resolve().await.unwrap_err();
+            assert_eq!(error.to_string(), "the store has no image docker.io/library/other:latest");
+        }
+    }
+
+    #[tokio::test]
+    async fn asking_makes_nothing() {
+        let place = Place::new();
+        let made = cases::image(Dialect::Oci, "text");
+        let sink = place.sink("app");
+        let root = made.manifest.descriptor();
+        assert_eq!(sink.presence(&root).await.unwrap(), Presence::Missing);
+        sink.finish().await.unwrap();
+        assert!(!place.root.path().join("store").exists());
+    }
+
+    #[tokio::test]
+    async fn an_index_is_kept_as_it_is_with_one_of_its_images() {
+        let place = Place::new();
+        let (here, elsewhere) =
+            (cases::image(Dialect::Oci, "here"), cases::image(Dialect::Oci, "elsewhere"));
+        let root = cases::index(&[&here, &elsewhere]);
+        let sink = place.sink("app");
+        cases::put_as_child(&sink, &here).await.unwrap();
+        sink.publish(None, &root).await.unwrap();
+        assert!(place.names().is_empty(), "names come with the end");
+        sink.finish().await.unwrap();
+        let source = place.source("app");
+        assert_eq!(source.read_root().await.unwrap().raw(), root.raw());
+        cases::check_children(&source, &here).await;
+        let sink = place.sink("app");
+        let presence = async |what| sink.presence(&what).await.unwrap();
+        assert_eq!(presence(root.descriptor()).await, Presence::Present);
+        assert_eq!(presence(here.manifest.descriptor()).await, Presence::Complete);
+        assert_eq!(presence(elsewhere.manifest.descriptor()).await, Presence::Missing);
+        let missing = source.missing(&root.descriptor()).await.unwrap();
+        assert_eq!(missing, [elsewhere.manifest.descriptor()]);
+        let error = source.open(&missing[0]).await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(error.to_string().contains(&missing[0].digest.to_string()), "{error}");
+        cases::put_as_child(&sink, &elsewhere).await.unwrap();
+        sink.publish(None, &root).await.unwrap();
+        sink.finish().await.unwrap();
+        assert_eq!(presence(root.descriptor()).await, Presence::Complete);
+    }
+
+    #[tokio::test]
+    async fn a_name_for_half_an_image_is_refused_and_can_be_completed() {
+        let place = Place::new();
+        let made = cases::image(Dialect::Oci, "text");
+        let sink = place.sink("app");
+        sink.publish(None, &made.manifest).await.unwrap();
+        assert_eq!(sink.finish().await.unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(place.names().is_empty());
+        cases::put_children(&sink, &made).await.unwrap();
+        sink.finish().await.unwrap();
+        cases::check(&place.source("app"), &made).await;
+    }
+
+    #[tokio::test]
+    async fn further_names_are_tags_or_whole_names() {
+        let place = Place::new();
+        let made = cases::image(Dialect::Oci, "text");
+        let sink = place.sink("h.io/app:1");
+        cases::put_children(&sink, &made).await.unwrap();
+        for name in [None, Some("2"), Some("h.io/other:3"), Some("docker.io/library/x:latest")] {
+            sink.publish(name, &made.manifest).await.unwrap();
+        }
+        sink.finish().await.unwrap();
+        let expected = ["docker.io/library/x:latest", "h.io/app:1", "h.io/app:2", "h.io/other:3"];
+        assert_eq!(place.names(), expected);
+        let digest = made.manifest.digest();
+        let untagged = place.sink(&format!("@{digest}"));
+        cases::store(&untagged, &made, None).await.unwrap();
+        assert!(place.names().contains(&format!("@{digest}")));
+        let other = cases::image(Dialect::Oci, "other");
+        let error = untagged.publish(None, &other.manifest).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+    }
+
+    #[tokio::test]
+    async fn referrers_are_found_by_subject_and_by_tag() {
+        let place = Place::new();
+        let made = cases::image(Dialect::Oci, "text");
+        let signature = cases::signature(&made);
+        let sink = place.sink("h.io/app:1");
+        cases::store(&sink, &made, None).await.unwrap();
+        cases::put_as_child(&sink, &signature).await.unwrap();
+        let cosign = cases::image(Dialect::Oci, "cosign");
+        let tag = format!("sha256-{}.sig", made.manifest.digest().hex());
+        cases::store(&sink, &cosign, Some(&tag)).await.unwrap();
+        let source = place.source("h.io/app:1");
+        let found = source.referrers(&made.manifest.descriptor()).await.unwrap();
+        let found: Vec<_> =
+            found.iter().map(|found| (&found.descriptor.digest, found.tag.as_deref())).collect();
+        let expected =
+            [(signature.manifest.digest(), None), (cosign.manifest.digest(), Some(tag.as_str()))];
+        assert_eq!(found, expected);
+        assert!(source.referrers(&cosign.manifest.descriptor()).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_has_no_name_yet_gets_one() {
+        let place = Place::new();
+        let sink = place.sink("app");
+        let bytes = json!({"x": 1}).to_string();
+        let content = Blob::Unnamed(Box::new(std::io::Cursor::new(bytes.clone())));
+        let item = Item { kind: ItemKind::Other, descriptor: None };
+        let got = sink.put(item, content).await.unwrap();
+        assert_eq!(got.digest, Digest::sha256(bytes.as_bytes()));
+        assert_eq!(sink.presence(&got).await.unwrap(), Presence::Present);
+    }
+}
