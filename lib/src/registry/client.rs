@@ -9,6 +9,7 @@ use super::repository::{Place, Repository};
 use super::scope::Scopes;
 use super::server::Server;
 use super::wire::Net;
+use crate::config::Use;
 use crate::error::{Error, Result};
 use crate::spec::Reference;
 
@@ -55,11 +56,16 @@ impl Client {
         Ok(Repository::new(places, self.inner.options.clone()))
     }
 
-    pub(super) fn options(&self) -> &ClientOptions {
-        &self.inner.options
+    /// The registry itself (`host[:port]`), for what concerns no repository.
+    pub(super) fn registry(&self, registry: &str, purpose: Use) -> Result<Arc<Server>> {
+        // Only the registry counts of the name.
+        let name = Reference::from_parts(registry, "library/any", None, None)?;
+        let endpoints = (self.inner.options.endpoints)(&name, purpose)?;
+        let insecure = endpoints.last().is_some_and(|endpoint| endpoint.insecure);
+        self.server(name.registry(), insecure)
     }
 
-    pub(super) fn server(&self, registry: &str, insecure: bool) -> Result<Arc<Server>> {
+    fn server(&self, registry: &str, insecure: bool) -> Result<Arc<Server>> {
         let key = (registry.to_owned(), insecure);
         let mut servers = self.inner.servers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = servers.get(&key) {

@@ -125,14 +125,17 @@ impl Line<'_> {
             Some(Err(error)) => return Err(unanswered(place, error)),
             Some(Ok(response)) => response,
         };
-        let size: usize =
-            response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        if size > MAX_HEADERS as usize {
-            let text = format!("the answer's headers are larger than {MAX_HEADERS} bytes");
-            return Err(Failure::lasting(Error::caused(ErrorKind::Invalid, place, text)));
-        }
+        check_head(&response).map_err(lasting)?;
         let pace = Pace::new(self.timeouts.stall);
         Ok(Answer { response, place, url: url.clone(), pace })
+    }
+}
+
+fn check_head(response: &reqwest::Response) -> Result<(), Error> {
+    let sizes = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    match sizes.sum::<usize>() > MAX_HEADERS as usize {
+        true => Err(Error::invalid(format!("its headers are larger than {MAX_HEADERS} bytes"))),
+        false => Ok(()),
     }
 }
 

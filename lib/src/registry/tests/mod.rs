@@ -4,9 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod credentials;
-mod distribution;
+pub(crate) mod distribution;
 mod downloads;
-mod images;
 mod live;
 mod places;
 mod scripted;

@@ -114,6 +114,7 @@ async fn damaged_content_does_not_arrive() {
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.chain().contains("has other bytes"), "{}", error.chain());
     assert!(held.lock().unwrap().is_empty());
+    assert_eq!(server.received().pop().unwrap().method, "DELETE");
 }
 
 #[tokio::test]
@@ -276,6 +277,27 @@ async fn another_process_goes_on_with_an_upload() {
     let methods: Vec<_> = server.received()[asked..].iter().map(|r| r.method.clone()).collect();
     assert_eq!(methods, ["GET", "PATCH", "GET", "PATCH", "PATCH", "PUT"]);
     assert_eq!(std::fs::read_dir(journal.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_upload_from_elsewhere_goes_on_with_the_rest_alone() {
+    let bytes = b"0123456789abcdefghijABCDE";
+    let origin = Server::start(move |request| match request.header("range") {
+        "" => Reply::new(200).body(bytes),
+        _ => Reply::new(206).header("Content-Range", "bytes 10-24/25").body(&bytes[10..]),
+    });
+    let journal = tempfile::tempdir().unwrap();
+    let (server, held) = upload_server(|_, number, _| (number == 2).then(|| Reply::new(400)));
+    let what = Descriptor::of(MediaType::parse("x/y"), bytes);
+    for attempt in 0..2 {
+        let options = ClientOptions { journal: Some(journal.path().to_owned()), ..small_pieces() };
+        let blob = repository(options.clone(), origin.host(), Access::Pull).blob(&what);
+        let target = repository(options, server.host(), Access::Push);
+        assert_eq!(target.put_blob(blob, None, None).await.is_ok(), attempt == 1);
+    }
+    assert_eq!(*held.lock().unwrap(), bytes);
+    let ranges: Vec<_> = origin.received().iter().map(|r| r.header("range").to_owned()).collect();
+    assert_eq!(ranges, ["", "bytes=10-24"]);
 }
 
 /// Fails after some bytes.
