@@ -3,7 +3,7 @@
 use super::{
     Abilities, DirectorySink, DirectorySource, DockerArchiveSink, DockerArchiveSource,
     DockerDaemonSink, Item, LayoutArchiveSink, LayoutSink, LayoutSource, Origin, Presence,
-    Referrer, RegistrySink, RegistrySource, Sink, Source, StoreSink, StoreSource,
+    Referrer, RegistrySink, RegistrySource, Sink, Source, StorageSource, StoreSink, StoreSource,
 };
 use crate::blob::Blob;
 use crate::error::Result;
@@ -19,6 +19,8 @@ pub enum AnySource {
     DockerArchive(DockerArchiveSource),
     /// `dir:`
     Directory(DirectorySource),
+    /// `containers-storage:`
+    Storage(StorageSource),
     /// `store:`
     Store(StoreSource),
 }
@@ -50,7 +52,7 @@ macro_rules! each {
 
 macro_rules! each_source {
     ($any:expr, $place:ident => $call:expr) => {
-        each!($any, $place => $call; Registry Layout DockerArchive Directory Store)
+        each!($any, $place => $call; Registry Layout DockerArchive Directory Storage Store)
     };
 }
 

@@ -28,7 +28,7 @@ pub use docker_archive::{DockerArchiveSink, DockerArchiveSource};
 pub use docker_daemon::DockerDaemonSink;
 pub use layout::{
     Collected, LayoutSink, LayoutSource, collect_garbage as collect_layout_garbage,
-    remove_name as remove_layout_name,
+    entries as layout_entries, remove_name as remove_layout_name,
 };
 pub use layout_archive::LayoutArchiveSink;
 pub use location::{Bare, Entry, InPath, Location};

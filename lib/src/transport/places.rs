@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     AnySink, AnySource, Bare, DirectorySink, DirectorySource, DockerArchiveSink,
     DockerArchiveSource, DockerDaemonSink, InPath, LayoutArchiveSink, LayoutSink, LayoutSource,
-    Location, RegistrySink, RegistrySource, StoreSink, StoreSource,
+    Location, RegistrySink, RegistrySource, StorageSource, StoreSink, StoreSource,
 };
 use crate::config::{
     AuthKey, AuthStore, Certificates, ConfigPaths, Credential, Endpoint, ImageName, Policy,
@@ -154,7 +154,10 @@ impl Places {
                     .await?,
             ),
             Location::Store(name) => AnySource::Store(StoreSource::new(self.store()?, name)),
-            other => return Err(Error::unsupported(format!("{}: not yet", other.kind()))),
+            Location::ContainersStorage(name) => {
+                let roots = &self.options.paths.container_stores;
+                AnySource::Storage(StorageSource::open(name, roots).await?)
+            }
         })
     }
 
