@@ -21,8 +21,6 @@ pub struct Context {
     pub paths: ConfigPaths,
     /// Root of the local store.
     pub root: PathBuf,
-    /// Where podman and buildah keep their images.
-    pub storage_roots: Vec<PathBuf>,
     /// Told what happens.
     pub listener: Listener,
 }
@@ -36,8 +34,8 @@ impl Context {
             global.policy.clone(),
         )?;
         let listener = cli::listener(global.progress, global.quiet);
-        let Surroundings { paths, root, storage_roots } = found;
-        Ok(Context { global, paths, root, storage_roots, listener })
+        let Surroundings { paths, root } = found;
+        Ok(Context { global, paths, root, listener })
     }
 
     /// The places, as this run may reach them.
@@ -49,7 +47,6 @@ impl Context {
             obey_policy: !self.global.insecure_policy,
             retry_times: work.retry_times,
             retry_delay: work.retry_delay,
-            storage_roots: self.storage_roots.clone(),
             jobs: work.jobs,
             platform: self.global.platform().unwrap_or_else(Platform::host),
             listener: self.listener.clone(),

@@ -110,7 +110,7 @@ fn surroundings(global: &Global) -> Result<Surroundings> {
 
 /// Opens the place that was named; a bare name is looked up in the store first.
 async fn find(global: &Global, name: &str, platform: &Platform) -> Result<Found> {
-    let Surroundings { paths, root, storage_roots } = surroundings(global)?;
+    let Surroundings { paths, root } = surroundings(global)?;
     let places = Places::new(PlacesOptions {
         store_root: root,
         scratch: None,
@@ -118,7 +118,6 @@ async fn find(global: &Global, name: &str, platform: &Platform) -> Result<Found>
         obey_policy: !global.insecure_policy,
         retry_times: global.retry_times,
         retry_delay: None,
-        storage_roots,
         jobs: JOBS,
         platform: platform.clone(),
         listener: cli::listener(cli::Style::None, false),

@@ -13,8 +13,6 @@ pub struct Surroundings {
     pub paths: ConfigPaths,
     /// Root of the local store.
     pub root: PathBuf,
-    /// Where podman and buildah keep their images.
-    pub storage_roots: Vec<PathBuf>,
 }
 
 impl Surroundings {
@@ -37,7 +35,7 @@ impl Surroundings {
             Some(root) => root,
             None => default_root(&lookup, uid)?,
         };
-        Ok(Surroundings { paths, root, storage_roots: containers_storage_roots(&lookup, uid) })
+        Ok(Surroundings { paths, root })
     }
 }
 
@@ -85,16 +83,6 @@ fn default_root(lookup: &dyn Fn(&str) -> Option<OsString>, uid: u32) -> Result<P
         .ok_or_else(|| {
             Error::usage("HOME is not set: say where the store is with --root or CREEL_ROOT")
         })
-}
-
-/// Where podman and buildah keep the images of user `uid`.
-fn containers_storage_roots(lookup: &dyn Fn(&str) -> Option<OsString>, uid: u32) -> Vec<PathBuf> {
-    if uid == 0 {
-        return vec![PathBuf::from("/var/lib/containers/storage")];
-    }
-    let set = |name: &str| lookup(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
-    data.map(|data| data.join("containers/storage")).into_iter().collect()
 }
 
 #[cfg(test)]

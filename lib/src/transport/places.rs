@@ -34,8 +34,6 @@ pub struct PlacesOptions {
     pub retry_times: u32,
     /// The first pause before that.
     pub retry_delay: Option<Duration>,
-    /// Where podman and buildah keep their images, in the order to look.
-    pub storage_roots: Vec<PathBuf>,
     /// Blobs on their way at the same time.
     pub jobs: usize,
     /// The platform that decides among images of one name.
@@ -157,7 +155,8 @@ impl Places {
             ),
             Location::Store(name) => AnySource::Store(StoreSource::new(self.store()?, name)),
             Location::ContainersStorage(name) => {
-                AnySource::Storage(StorageSource::open(name, &self.options.storage_roots).await?)
+                let roots = &self.options.paths.container_stores;
+                AnySource::Storage(StorageSource::open(name, roots).await?)
             }
         })
     }
