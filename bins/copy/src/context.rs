@@ -57,6 +57,8 @@ impl Context {
             obey_policy: !self.global.insecure_policy,
             retry_times: work.retry_times,
             retry_delay: work.retry_delay,
+            stall: work.stall_timeout,
+            upload_piece: work.upload_piece.map(|size| usize::try_from(size).unwrap_or(usize::MAX)),
             jobs: work.jobs,
             platform: self.global.platform().unwrap_or_else(Platform::host),
             listener: self.listener.clone(),

@@ -24,7 +24,8 @@ pub async fn login(context: &Context, args: LoginArgs) -> Result<u8> {
         };
     }
     let credential = ask(&args)?;
-    let places = context.places(&WorkArgs { jobs: 2, retry_times: 3, retry_delay: None })?;
+    let work = WorkArgs { jobs: 2, retry_times: 3, ..WorkArgs::default() };
+    let places = context.places(&work)?;
     let side = SideOptions {
         credential: Some(credential.clone()),
         tls_verify: args.tls_verify,
