@@ -92,7 +92,7 @@ impl Context {
     /// A line for people, on stderr.
     pub fn say(&self, text: &str) {
         if !self.global.quiet && !self.global.json {
-            eprintln!("{text}");
+            cli::say(text);
         }
     }
 }

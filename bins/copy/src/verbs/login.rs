@@ -103,8 +103,7 @@ fn prompt(question: &str, hidden: bool) -> Result<String> {
             "there is no terminal to ask on: give --username and --password-stdin",
         ));
     }
-    eprint!("{question}");
-    std::io::stderr().flush().doing(|| "asking")?;
+    std::io::stderr().write_all(question.as_bytes()).doing(|| "asking")?;
     let mut line = String::new();
     let read = {
         let _hidden = hidden.then(creel::sys::HiddenInput::start).transpose()?;
@@ -112,7 +111,7 @@ fn prompt(question: &str, hidden: bool) -> Result<String> {
     };
     read.doing(|| "reading the answer")?;
     if hidden {
-        eprintln!();
+        creel::cli::say("");
     }
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
