@@ -47,6 +47,8 @@ impl Context {
             obey_policy: !self.global.insecure_policy,
             retry_times: work.retry_times,
             retry_delay: work.retry_delay,
+            stall: work.stall_timeout,
+            upload_piece: work.upload_piece.map(|size| usize::try_from(size).unwrap_or(usize::MAX)),
             jobs: work.jobs,
             platform: self.global.platform().unwrap_or_else(Platform::host),
             listener: self.listener.clone(),
@@ -84,7 +86,7 @@ impl Context {
     pub fn say(&self, text: &str) {
         let for_programs = self.global.json || self.global.progress == cli::Style::Json;
         if !self.global.quiet && !for_programs {
-            eprintln!("{text}");
+            cli::say(text);
         }
     }
 }

@@ -30,7 +30,7 @@ pub use meta::{
 };
 pub use process::{available_cores, effective_uid};
 pub use root::{Gap, Root, Walked};
-pub use signals::default_sigpipe;
+pub use signals::die_of_closed_pipe;
 pub use terminal::HiddenInput;
 pub use xattr::{
     MAX_XATTR_NAME, MAX_XATTR_VALUE, read_xattr, read_xattrs, remove_xattr, set_xattr,
