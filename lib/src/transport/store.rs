@@ -45,8 +45,9 @@ impl Source for StoreSource {
     }
 
     async fn referrers(&self, subject: &Descriptor) -> Result<Vec<Referrer>> {
-        let (store, subject) = (self.store.clone(), subject.digest.clone());
-        blocking(move || referrers(&store, &subject)).await
+        let (store, name, subject) =
+            (self.store.clone(), self.name.clone(), subject.digest.clone());
+        blocking(move || referrers(&store, &name, &subject)).await
     }
 
     fn origin(&self) -> Origin {
@@ -54,16 +55,26 @@ impl Source for StoreSource {
     }
 }
 
-/// Untagged manifests of the store that are about `subject`.
-fn referrers(store: &Store, subject: &Digest) -> Result<Vec<Referrer>> {
+/// What the store has about `subject`: untagged manifests, and those that a tag of the image's
+/// repository connects with it (`sha256-<hex>.sig`).
+fn referrers(store: &Store, name: &StoreName, subject: &Digest) -> Result<Vec<Referrer>> {
+    let prefix = format!("{}.", subject.to_string().replace(':', "-"));
     let mut found = Vec::new();
     for image in store.images()? {
-        if !image.name.starts_with('@') {
-            continue;
-        }
-        let manifest = store.manifest(&image.descriptor)?;
-        if manifest.subject().is_some_and(|about| about.digest == *subject) {
-            found.push(Referrer { descriptor: image.descriptor, tag: None });
+        match (StoreName::parse(&image.name)?, name) {
+            (StoreName::Digest(_), _) => {
+                let manifest = store.manifest(&image.descriptor)?;
+                if manifest.subject().is_some_and(|about| about.digest == *subject) {
+                    found.push(Referrer { descriptor: image.descriptor, tag: None });
+                }
+            }
+            (StoreName::Named(other), StoreName::Named(own)) if other.name() == own.name() => {
+                if let Some(tag) = other.tag().filter(|tag| tag.starts_with(&prefix)) {
+                    let tag = Some(tag.to_owned());
+                    found.push(Referrer { descriptor: image.descriptor, tag });
+                }
+            }
+            _ => {}
         }
     }
     Ok(found)
