@@ -281,9 +281,10 @@ fn naming(args: &SyncArgs) -> Result<Naming> {
             return Err(Error::usage(format!("{rest:?} does not begin with a registry host")));
         }
     };
-    // Without skopeo's flags, a repository is copied onto the repository that was named.
+    // Without skopeo's flags, a repository is copied onto the repository or layout that was named.
     let from_repository = matches!(args.src, None | Some(SyncSource::Docker));
-    let exact = from_repository && args.dest.is_none() && !args.scoped && rest.contains('/');
+    let whole = kind != SyncDestination::Docker || rest.contains('/');
+    let exact = from_repository && args.dest.is_none() && !args.scoped && whole;
     let suffix = args.append_suffix.clone().unwrap_or_default();
     Ok(Naming { below, scoped: args.scoped, exact, suffix })
 }
