@@ -1,7 +1,11 @@
 //! `creel-copy`, as a person or a script sees it.
 
+mod config;
+mod convert;
 mod errors;
 mod places;
+mod referrers;
 mod requests;
 mod select;
+mod sync;
 mod verbs;
