@@ -340,16 +340,16 @@ pub struct SyncArgs {
     #[arg(short, long, value_enum, value_name = "KIND")]
     pub dest: Option<SyncDestination>,
     /// Only tags that match this regular expression (repeatable).
-    #[arg(long, value_name = "REGEX")]
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
     pub include: Vec<String>,
     /// No tags that match this regular expression (repeatable).
-    #[arg(long, value_name = "REGEX")]
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
     pub exclude: Vec<String>,
     /// Put the whole source name, host included, below the destination.
     #[arg(long)]
     pub scoped: bool,
     /// Append this to every destination tag.
-    #[arg(long, value_name = "SUFFIX")]
+    #[arg(long, value_name = "SUFFIX", allow_hyphen_values = true)]
     pub append_suffix: Option<String>,
     /// Write "digest destination" lines into this file.
     #[arg(long, value_name = "FILE")]
@@ -403,17 +403,17 @@ pub enum SyncDestination {
 
 #[derive(Args)]
 pub struct TagsArgs {
-    /// The repository, or docker-archive:FILE.
+    /// The repository.
     #[arg(value_name = "REPO")]
     pub repository: String,
     /// Also digest, date, size and platforms.
     #[arg(short, long)]
     pub long: bool,
     /// Only tags that match this regular expression (repeatable).
-    #[arg(long, value_name = "REGEX")]
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
     pub include: Vec<String>,
     /// No tags that match this regular expression (repeatable).
-    #[arg(long, value_name = "REGEX")]
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
     pub exclude: Vec<String>,
     #[command(flatten)]
     pub work: WorkArgs,
