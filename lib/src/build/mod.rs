@@ -9,7 +9,7 @@
 //pub mod check;
 //pub mod context;
 pub mod diagnostic;
-//pub mod dockerfile;
+pub mod dockerfile;
 //pub mod dockerignore;
 pub mod expand;
 //pub mod graph;

@@ -5,8 +5,8 @@
 const MAX_WORD: usize = 64;
 const MAX_OPTIONS: usize = 1000;
 
-/// The option that differs from `word` by at most two edits, the nearest of them; none when the
-/// word itself is among them. With `fold` case does not count and the answer is written in the
+/// The option nearest to `word`: at most two edits away and less than half of it changed, or the
+/// word is its beginning. None when the word itself is among the options. With `fold` case does not count and the answer is written in the
 /// case of `word`.
 pub(super) fn nearest<'a>(
     word: &str,
@@ -29,8 +29,9 @@ pub(super) fn nearest<'a>(
             continue;
         }
         let distance = edits(&wanted, &candidate);
-        // One or two letters are within reach of everything.
-        if distance < limit && distance < wanted.chars().count().max(2) {
+        // Of few letters two edits leave nothing.
+        let alike = 2 * distance <= wanted.chars().count() || candidate.starts_with(&wanted);
+        if distance < limit && alike {
             best = Some((distance, option));
         }
     }
@@ -41,18 +42,21 @@ pub(super) fn nearest<'a>(
     })
 }
 
-/// The Levenshtein distance.
+/// How many letters must be added, removed, replaced or swapped with their neighbour.
 fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut above: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+    for i in 1..=a.len() {
+        let mut next = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let replaced = row[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            next[j] = replaced.min(row[j] + 1).min(next[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                next[j] = next[j].min(above[j - 2] + 1);
+            }
         }
+        above = std::mem::replace(&mut row, next);
     }
     row[b.len()]
 }
@@ -70,6 +74,7 @@ mod tests {
         assert_eq!(nearest("user", options, false), None);
         assert_eq!(nearest("EXPSE", ["expose"], true).as_deref(), Some("EXPOSE"));
         assert_eq!(nearest("rnu", ["RUN"], true).as_deref(), Some("run"));
-        assert_eq!(nearest("ab", ["xy"], false), None);
+        assert_eq!(nearest("ab", ["xy", "abcd"], false).as_deref(), Some("abcd"));
+        assert_eq!(nearest("FOO", ["FROM", "ADD"], true), None);
     }
 }
