@@ -10,7 +10,7 @@
 //pub mod context;
 pub mod diagnostic;
 pub mod dockerfile;
-//pub mod dockerignore;
+pub mod dockerignore;
 pub mod expand;
 //pub mod graph;
 //pub mod lint;

@@ -57,7 +57,10 @@ fn mistakes() {
         ("typ=tmpfs", "10-19: unexpected key 'typ' in 'typ=tmpfs' (did you mean type?)"),
         ("target=/a,type=tmp", "20-28: unsupported mount type \"tmp\" (did you mean tmpfs?)"),
         ("type=tmpf", "10-19: unsupported mount type \"tmpf\" (did you mean tmpfs?)"),
-        ("type=cache,sharing=lock,target=/", "21-33: unsupported sharing value \"lock\" (did you mean locked?)"),
+        (
+            "type=cache,sharing=lock,target=/",
+            "21-33: unsupported sharing value \"lock\" (did you mean locked?)",
+        ),
         ("target", "10-16: invalid field 'target' must be a key=value pair"),
         ("target=/a,ro=maybe", "20-28: invalid value for ro: maybe"),
         ("target=/a,required", "20-28: unexpected key 'required' for mount type 'bind'"),
