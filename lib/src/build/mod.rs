@@ -6,13 +6,14 @@
 //! [`diagnostic`]s: all of them at once, each with its place in the text.
 //! Uses `spec` and `sys`. Does not execute, fetch or store anything.
 
-//pub mod check;
-//pub mod context;
+pub mod call;
+pub mod check;
+pub mod context;
 pub mod diagnostic;
 pub mod dockerfile;
 pub mod dockerignore;
 pub mod expand;
-//pub mod graph;
-//pub mod lint;
+pub mod graph;
+pub mod lint;
 pub mod source;
 mod suggest;

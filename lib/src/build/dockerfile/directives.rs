@@ -91,7 +91,7 @@ pub(super) fn split(source: &Source, line: Span) -> Option<(String, Directive)> 
 }
 
 /// `key = value` of a comment without its `#`; the span is relative to `comment`.
-pub(in super::super) fn split_comment(comment: &str) -> Option<(String, Directive)> {
+pub(in crate::build) fn split_comment(comment: &str) -> Option<(String, Directive)> {
     let (key, value) = comment.split_once('=')?;
     let key = key.trim();
     let mut letters = key.chars();

@@ -15,6 +15,7 @@ mod mount;
 mod parse;
 mod words;
 
+pub(super) use directives::split_comment;
 pub use directives::{Directive, Directives};
 pub use heredoc::Heredoc;
 pub use instruction::{

@@ -162,7 +162,7 @@ impl Pattern {
 }
 
 /// A path without empty components, `.`, and `..` where something precedes it.
-pub(super) fn clean(path: &str) -> String {
+pub(in crate::build) fn clean(path: &str) -> String {
     let absolute = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {

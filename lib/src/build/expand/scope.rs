@@ -1,9 +1,12 @@
 //! What an instruction sees: values of `ARG` and `ENV`, whichever came last.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Budget, ExpandError};
+
+/// What an entry costs beyond its text.
+const ENTRY: usize = 64;
 
 /// Where values come from.
 pub trait Variables {
@@ -29,10 +32,10 @@ pub struct Scope {
 
 #[derive(Clone, Debug, Default)]
 struct Inner {
-    values: HashMap<String, String>,
+    values: BTreeMap<String, String>,
     /// Variables whose value depends on what is not known yet.
     uncertain: BTreeSet<String>,
-    /// Bytes of all names and values.
+    /// What a copy costs.
     size: usize,
 }
 
@@ -48,9 +51,9 @@ impl Scope {
         let shared = Arc::strong_count(&self.inner) > 1;
         budget.pay(name.len() + value.len() + if shared { self.inner.size } else { 0 })?;
         let inner = Arc::make_mut(&mut self.inner);
-        inner.size += name.len() + value.len();
+        inner.size += ENTRY + name.len() + value.len();
         if let Some(old) = inner.values.insert(name.to_owned(), value.to_owned()) {
-            inner.size -= name.len() + old.len();
+            inner.size -= ENTRY + name.len() + old.len();
         }
         if certain {
             inner.uncertain.remove(name);
@@ -60,17 +63,14 @@ impl Scope {
         Ok(())
     }
 
-    /// The names of all variables, in no order.
+    /// The names of all variables, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.inner.values.keys().map(String::as_str)
     }
 
     /// All variables, in the order of their names.
-    pub fn sorted(&self) -> Vec<(&str, &str)> {
-        let pair = |(name, value)| (String::as_str(name), String::as_str(value));
-        let mut all: Vec<_> = self.inner.values.iter().map(pair).collect();
-        all.sort_unstable();
-        all
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.inner.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Whether the variable's value is known for sure.

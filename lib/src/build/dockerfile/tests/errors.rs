@@ -6,7 +6,7 @@ use super::*;
 fn errors(text: &str) -> Vec<String> {
     let file = parse("f", text.as_bytes());
     let list = file.diagnostics.list();
-    list.iter().map(|d| one_line(d, &file.source).replace("error: ", "")).collect()
+    list.iter().map(|d| one_line(d, &file.source).replacen("error: ", "", 1)).collect()
 }
 
 #[test]
