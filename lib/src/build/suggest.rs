@@ -6,8 +6,8 @@ const MAX_WORD: usize = 64;
 const MAX_OPTIONS: usize = 1000;
 
 /// The option nearest to `word`: at most two edits away and less than half of it changed, or the
-/// word is its beginning. None when the word itself is among the options. With `fold` case does not count, and the answer takes
-/// the case of a word that is all in one.
+/// word is its beginning. None when the word itself is among the options. With `fold` case does
+/// not count, and the answer takes the case of a word that is all in one.
 pub(super) fn nearest<'a>(
     word: &str,
     options: impl IntoIterator<Item = &'a str>,

@@ -125,7 +125,7 @@ impl Resolver<'_> {
         let stage = &file.stages[index];
         let from = &stage.from;
         let span = from.base.span;
-        let base = self.from_word(&stage.start, &from.base.text, span);
+        let base = self.head_word(&stage.start, &from.base.text, span);
         let mut head = Head {
             name: from.folded_name(),
             base: Input::Scratch,
@@ -171,7 +171,7 @@ impl Resolver<'_> {
     }
 
     /// Expands a word of `FROM`, where only global arguments count.
-    fn from_word(&mut self, from: &Instruction, text: &str, span: Span) -> Option<Expansion> {
+    fn head_word(&mut self, from: &Instruction, text: &str, span: Span) -> Option<Expansion> {
         let lexer = Lexer::new(self.file.directives.escape);
         let expansion = match lexer.expand(text, &self.globals.scope, self.budget) {
             Ok(expansion) => expansion,
@@ -204,7 +204,7 @@ impl Resolver<'_> {
         uses: &mut Vec<String>,
         name: &Option<String>,
     ) -> Option<Platform> {
-        let expansion = self.from_word(from, text, span)?;
+        let expansion = self.head_word(from, text, span)?;
         uses.extend(expansion.used.iter().cloned());
         let known = expansion.unset.iter().find_map(|name| self.nearest_argument(name));
         if expansion.text.is_empty() {

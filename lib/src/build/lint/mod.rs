@@ -78,3 +78,6 @@ impl Advice {
         self.found
     }
 }
+
+#[cfg(test)]
+mod tests;
