@@ -146,48 +146,38 @@ pub fn outline_json(outline: &Outline, source: &Source) -> Value {
     }))
 }
 
-/// Rows for a table of targets: name, base, what it is.
+/// Rows of a table of targets: name, base, what it is.
 pub fn targets_rows(targets: &[Target]) -> Vec<Vec<String>> {
-    let mut rows = vec![vec!["TARGET".to_owned(), "BASE".to_owned(), "DESCRIPTION".to_owned()]];
-    for target in targets {
+    let row = |target: &Target| {
         let name = if target.name.is_empty() { "-" } else { &target.name };
         let mark = if target.default { " (default)" } else { "" };
-        rows.push(vec![
-            format!("{name}{mark}"),
-            target.base.clone(),
-            target.description.clone().unwrap_or_default(),
-        ]);
-    }
-    rows
+        let description = target.description.clone().unwrap_or_default();
+        vec![format!("{name}{mark}"), target.base.clone(), description]
+    };
+    targets.iter().map(row).collect()
 }
 
-/// Rows for tables of an outline: arguments, secrets, agents, caches; empty ones are left out.
-pub fn outline_tables(outline: &Outline) -> Vec<Vec<Vec<String>>> {
-    let mut out = Vec::new();
-    let head = |titles: &[&str]| titles.iter().map(|title| (*title).to_owned()).collect();
-    if !outline.arguments.is_empty() {
-        let mut rows: Vec<Vec<String>> = vec![head(&["BUILD ARG", "VALUE", "DESCRIPTION"])];
-        for argument in &outline.arguments {
-            rows.push(vec![
-                argument.name.clone(),
-                argument.value.clone().unwrap_or_default(),
-                argument.description.clone().unwrap_or_default(),
-            ]);
-        }
-        out.push(rows);
-    }
-    for (title, list) in [("SECRET", &outline.secrets), ("SSH", &outline.ssh)] {
-        if !list.is_empty() {
-            let mut rows: Vec<Vec<String>> = vec![head(&[title, "REQUIRED"])];
-            let word = |required: &bool| if *required { "true" } else { "" }.to_owned();
-            rows.extend(list.iter().map(|(id, required)| vec![id.clone(), word(required)]));
-            out.push(rows);
-        }
-    }
-    if !outline.caches.is_empty() {
-        let mut rows: Vec<Vec<String>> = vec![head(&["CACHE"])];
-        rows.extend(outline.caches.iter().map(|id| vec![id.clone()]));
-        out.push(rows);
-    }
-    out
+/// A table: its head and its rows.
+pub type Table = (Vec<&'static str>, Vec<Vec<String>>);
+
+/// Tables of an outline: arguments, secrets, agents, caches; empty ones are left out.
+pub fn outline_tables(outline: &Outline) -> Vec<Table> {
+    let argument = |argument: &Argument| {
+        let value = argument.value.clone().unwrap_or_default();
+        vec![argument.name.clone(), value, argument.description.clone().unwrap_or_default()]
+    };
+    let named = |list: &[(String, bool)]| -> Vec<Vec<String>> {
+        let word = |required: bool| if required { "true" } else { "" }.to_owned();
+        list.iter().map(|(id, required)| vec![id.clone(), word(*required)]).collect()
+    };
+    let tables = [
+        (
+            vec!["BUILD ARG", "VALUE", "DESCRIPTION"],
+            outline.arguments.iter().map(argument).collect(),
+        ),
+        (vec!["SECRET", "REQUIRED"], named(&outline.secrets)),
+        (vec!["SSH", "REQUIRED"], named(&outline.ssh)),
+        (vec!["CACHE"], outline.caches.iter().map(|id| vec![id.clone()]).collect()),
+    ];
+    tables.into_iter().filter(|(_, rows)| !rows.is_empty()).collect()
 }

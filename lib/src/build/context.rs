@@ -46,7 +46,7 @@ impl Context {
         for name in DOCKERFILE_NAMES {
             match self.root.open_file(name.as_bytes()) {
                 Ok(file) => {
-                    let shown = self.path.join(name).display().to_string();
+                    let shown = self.shown(Path::new(name));
                     return found(&self.root, name.as_bytes(), file, shown);
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -64,15 +64,22 @@ impl Context {
     pub fn named(&self, path: &Path) -> Result<Found> {
         match named(path) {
             Err(error) if error.kind() == ErrorKind::NotFound && path.is_relative() => {
-                let inside = self.path.join(path);
                 let bytes = path.as_os_str().as_bytes();
                 match self.root.open_file(bytes) {
-                    Ok(file) => found(&self.root, bytes, file, inside.display().to_string()),
+                    Ok(file) => found(&self.root, bytes, file, self.shown(path)),
                     // Where people look first is what they should read of.
                     Err(_) => Err(error),
                 }
             }
             other => other,
+        }
+    }
+
+    /// What messages call a file of the context.
+    fn shown(&self, path: &Path) -> String {
+        match self.path == Path::new(".") {
+            true => path.display().to_string(),
+            false => self.path.join(path).display().to_string(),
         }
     }
 

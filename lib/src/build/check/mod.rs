@@ -92,15 +92,17 @@ pub fn lines(checked: &Checked) -> Vec<String> {
 pub fn summary(checked: &Checked) -> String {
     let (errors, warnings) = (checked.count(Severity::Error), checked.count(Severity::Warning));
     let plural = |count: usize, what: &str| match count {
-        1 => format!("1 {what} has been found!"),
-        count => format!("{count} {what}s have been found!"),
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
     };
+    let found = |count: usize| if count == 1 { "has been found!" } else { "have been found!" };
+    let warned = plural(warnings, "warning");
     let mut out = match (errors, warnings) {
         (0, 0) => "Check complete, no warnings found.".to_owned(),
-        (0, warnings) => format!("Check complete, {}", plural(warnings, "warning")),
-        (errors, 0) => format!("Check failed, {}", plural(errors, "error")),
-        (errors, warnings) => {
-            format!("Check failed, {} {}", plural(errors, "error"), plural(warnings, "warning"))
+        (0, _) => format!("Check complete, {warned} {}", found(warnings)),
+        (_, 0) => format!("Check failed, {} {}", plural(errors, "error"), found(errors)),
+        (_, _) => {
+            format!("Check failed, {} and {warned} have been found!", plural(errors, "error"))
         }
     };
     if checked.dropped > 0 {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::super::diagnostic::{Diagnostic, Diagnostics};
 use super::super::dockerfile::{
-    ArgDefinition, CommandLine, Comment, Dockerfile, Instruction, Kind, Onbuild, Pair, Word,
+    ArgDefinition, CommandLine, Dockerfile, Instruction, Kind, Onbuild, Pair, Word,
 };
 use super::super::expand::{Budget, ExpandError, Expansion, Lexer, Scope};
 use super::super::lint::{Advice, rules};
@@ -39,7 +39,7 @@ pub(super) struct State {
     /// Whether a `WORKDIR` of this file has been seen.
     workdir_set: bool,
     /// Where CMD, ENTRYPOINT and HEALTHCHECK of this stage stand.
-    once: [Option<(Span, Vec<Comment>)>; 3],
+    once: [Option<Span>; 3],
 }
 
 impl State {
@@ -251,8 +251,8 @@ impl Evaluator<'_> {
 
     /// CMD, ENTRYPOINT and HEALTHCHECK: of several in a stage only the last counts.
     fn used_once(&mut self, instruction: &Instruction, which: usize) {
-        let here = (self.place(instruction.span), instruction.comments.clone());
-        if let Some((span, _)) = self.state.once[which].replace(here) {
+        let here = self.place(instruction.keyword.span);
+        if let Some(span) = self.state.once[which].replace(here) {
             let text = format!(
                 "Multiple {} instructions should not be used in the same stage because only the last one will be used",
                 instruction.keyword.text
@@ -285,7 +285,7 @@ impl Evaluator<'_> {
                         "JSON arguments recommended for {} to prevent unintended behavior related to OS signals",
                         instruction.keyword.text
                     );
-                    let span = self.place(instruction.span);
+                    let span = self.place(instruction.keyword.span);
                     let comments = &instruction.comments;
                     self.advice.warn(&rules::JSON_ARGS_RECOMMENDED, comments, span, text);
                 }
@@ -306,7 +306,7 @@ impl Evaluator<'_> {
                 let text = format!(
                     "\"{keyword} key=value\" should be used instead of legacy \"{keyword} key value\" format"
                 );
-                let span = self.place(instruction.span);
+                let span = self.place(instruction.keyword.span);
                 let comments = &instruction.comments;
                 self.advice.warn(&rules::LEGACY_KEY_VALUE_FORMAT, comments, span, text);
             }
@@ -512,7 +512,7 @@ impl Evaluator<'_> {
     ) -> Option<(Operation, bool)> {
         if onbuild.instruction.is_none() {
             let text = "ONBUILD holds an instruction that images built on this one cannot execute";
-            let span = self.place(instruction.span);
+            let span = self.place(instruction.keyword.span);
             self.advice.warn(&rules::INVALID_ONBUILD_TRIGGER, &instruction.comments, span, text);
         }
         Some((Operation::Onbuild(onbuild.trigger.clone()), true))

@@ -33,7 +33,15 @@ fn write_stage(out: &mut String, plan: &Plan, index: usize, stage: &Stage) {
     let _ = writeln!(out, "stage {index} {title}: from {base}{notes}");
     for (number, step) in stage.steps.iter().enumerate() {
         let trigger = if step.trigger { "ONBUILD " } else { "" };
-        let unsure = if step.certain { "" } else { "  # depends on the base image" };
+        // That a command's shell and environment hang on the base goes without saying.
+        let command = matches!(
+            step.operation,
+            Operation::Run(_) | Operation::Cmd(_) | Operation::Entrypoint(_)
+        );
+        let unsure = match step.certain || command {
+            true => "",
+            false => "  # depends on the base image",
+        };
         let text = printable(&operation(plan, step));
         let _ = writeln!(out, "  {index}.{} {trigger}{text}{unsure}", number + 1);
     }

@@ -78,6 +78,12 @@ impl Names {
         image(name).map(Input::Image)
     }
 
+    /// The stage that a name was probably meant to be, where it means an image instead.
+    pub(super) fn nearly(&self, name: &str) -> Option<String> {
+        let plain = !name.contains(['/', ':', '@']);
+        plain.then(|| suggest::nearest(name, self.all(), true)).flatten()
+    }
+
     /// The target's index.
     pub(super) fn target(&self, wanted: &str) -> Option<usize> {
         let named = self.by_name.get(&wanted.to_lowercase()).and_then(|all| all.last()).copied();

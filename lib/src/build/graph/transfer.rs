@@ -1,5 +1,6 @@
 //! `COPY` and `ADD`.
 
+use super::super::diagnostic::Diagnostic;
 use super::super::dockerfile::{self, Instruction, Word};
 use super::super::expand::Lexer;
 use super::evaluate::Evaluator;
@@ -74,7 +75,15 @@ impl Evaluator<'_> {
     /// What a `from` means. References to stages below were told when the order was looked at.
     pub(super) fn input(&mut self, word: &Word, name: &str, numbers: bool) -> Option<Input> {
         match self.names.input(name, self.index, numbers, self.options) {
-            Ok(input) => Some(input),
+            Ok(input) => {
+                let known = self.names.nearly(name).filter(|_| matches!(input, Input::Image(_)));
+                if let Some(known) = known {
+                    let text = format!("no stage is called {name}: this means an image");
+                    let note = Diagnostic::note(self.place(word.span), text);
+                    self.found.push(note.suggest(Some(known)));
+                }
+                Some(input)
+            }
             Err(problem) => {
                 self.error(word.span, problem);
                 None

@@ -94,7 +94,7 @@ impl Look<'_> {
             return;
         }
         let commands = shell::commands(text);
-        let span = self.step.span;
+        let span = self.instruction.keyword.span;
         let Kind::Run(written) = &self.instruction.kind else { return };
         let errexit = shell::options_hold(shell_words, 'e', "errexit")
             || shell::sets(&commands, 'e', "errexit");

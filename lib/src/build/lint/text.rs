@@ -84,7 +84,7 @@ fn description(instruction: &Instruction, keyword: &str, names: &[&str], advice:
     let text =
         format!("Comment for {keyword} should follow the format: `# {example} <description>`");
     let rule = &rules::INVALID_DEFINITION_DESCRIPTION;
-    advice.warn(rule, &instruction.comments, instruction.span, text);
+    advice.warn(rule, &instruction.comments, instruction.keyword.span, text);
 }
 
 fn stage_names(stages: &[Stage], advice: &mut Advice) {

@@ -17,7 +17,7 @@ COPY --from=nginx /c /d
         plain(text),
         "\
 stage 0 build: from image docker.io/library/golang:1.22
-  0.1 RUN /bin/sh -c make  # depends on the base image
+  0.1 RUN /bin/sh -c make
 
 stage 1 unused: from image docker.io/library/alpine:latest (not needed)
 
@@ -166,7 +166,7 @@ fn contexts_stand_for_images_and_stages() {
         shown(text, &ask),
         "\
 stage 0 a: from context alpine
-  0.1 RUN /bin/sh -c x  # depends on the base image
+  0.1 RUN /bin/sh -c x
 
 stage 1 deps: from context deps
 
@@ -249,7 +249,7 @@ stage 0 stage-0: from image docker.io/library/unknown:1 (target)
   0.2 ENV C=$HOME-x  # depends on the base image
   0.3 WORKDIR rel  # depends on the base image
   0.4 COPY $HOME-xx -> .  # depends on the base image
-  0.5 RUN /bin/sh -c x  # depends on the base image
+  0.5 RUN /bin/sh -c x
   0.6 EXPOSE   # depends on the base image
   0.7 STOPSIGNAL $SIG  # depends on the base image
   0.8 WORKDIR /abs
@@ -307,5 +307,18 @@ fn plans_are_json_as_well() {
             }],
             "images": ["docker.io/library/b:1"],
         })
+    );
+}
+
+#[test]
+fn images_that_look_like_stages_are_noted() {
+    let text =
+        "FROM scratch AS build\nFROM scratch\nCOPY --from=biuld a b\nCOPY --from=nginx:1 c d\n";
+    let checked = checked(text, &Ask::default());
+    let notes = checked.found.iter().filter(|found| found.severity == Severity::Note);
+    let notes: Vec<String> = notes.map(|note| one_line(note, &checked.file.source)).collect();
+    assert_eq!(
+        notes,
+        ["f:3:13: note: no stage is called biuld: this means an image (did you mean build?)"]
     );
 }
