@@ -4,6 +4,7 @@
 //! `lib/README.md` is the map.
 
 pub mod blob;
+pub mod build;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
