@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod layer;
 pub mod progress;
 pub mod registry;
+pub mod runtime;
 pub mod spec;
 pub mod store;
 pub mod sys;
