@@ -14,7 +14,6 @@ use creel::error::Result;
 use args::{Cli, Verb};
 
 fn main() -> ExitCode {
-    cli::quiet_pipes();
     let words = cli::with_default_verb(&Cli::command(), std::env::args_os().collect(), "build");
     match run(Cli::parse_from(words)) {
         Ok(code) => ExitCode::from(code),

@@ -15,7 +15,6 @@ use creel::error::{Error, Result};
 use args::{Cli, Verb};
 
 fn main() -> ExitCode {
-    cli::quiet_pipes();
     let words = cli::with_default_verb(&Cli::command(), std::env::args_os().collect(), "image");
     match run(Cli::parse_from(words)) {
         Ok(code) => ExitCode::from(code),

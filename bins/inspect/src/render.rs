@@ -1,9 +1,7 @@
 //! Reports as text or JSON.
 
-use std::io::Write;
-
 use creel::cli;
-use creel::error::{Error, IoContext, Result};
+use creel::error::{Error, Result};
 use creel::inspect::{ImageSummary, Summary, Tree};
 use creel::store::Image;
 use serde::Serialize;
@@ -19,14 +17,8 @@ pub struct Named<'a, T> {
     pub report: &'a T,
 }
 
-/// Writes to stdout; a failure to do so is a failure of the program.
-pub fn bytes(bytes: &[u8]) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).doing(|| "writing the result")
-}
-
 pub fn text(text: &str) -> Result<()> {
-    bytes(text.as_bytes())
+    cli::print(text.as_bytes())
 }
 
 pub fn json(value: &impl Serialize) -> Result<()> {

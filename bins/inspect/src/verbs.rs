@@ -33,7 +33,7 @@ pub async fn image(global: &Global, args: ImageArgs) -> Result<u8> {
             Some(_) => inspect::choose(&found.source, &root, &platform).await.doing(doing)?,
             None => root,
         };
-        return render::bytes(manifest.raw()).map(|()| 0);
+        return cli::print(manifest.raw()).map(|()| 0);
     }
     if args.config {
         let read = async {
@@ -43,7 +43,7 @@ pub async fn image(global: &Global, args: ImageArgs) -> Result<u8> {
         };
         let image = read.await.doing(doing)?;
         match args.raw {
-            true => render::bytes(image.config().raw())?,
+            true => cli::print(image.config().raw())?,
             false => render::json(image.config().document())?,
         }
         return Ok(0);
@@ -118,6 +118,8 @@ async fn find(global: &Global, name: &str, platform: &Platform) -> Result<Found>
         obey_policy: !global.insecure_policy,
         retry_times: global.retry_times,
         retry_delay: None,
+        stall: None,
+        upload_piece: None,
         jobs: JOBS,
         platform: platform.clone(),
         listener: cli::listener(cli::Style::None, false),
