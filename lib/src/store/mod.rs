@@ -4,7 +4,7 @@
 //! <root>/format                    JSON: version and lists of features a reader must know
 //! <root>/lock                      held while names or final file names change, never while bytes move
 //! <root>/.creel-<id>/              content on its way; locked by its owner, swept when that is gone
-//! <root>/partial/<alg>-<hex>       a download that was cut, and beside it the state of its hash
+//! <root>/partial/<alg>-<hex>       a download that was cut
 //! <root>/uploads/                  notes on uploads that were cut (kept by `registry`)
 //! <root>/blobs/<alg>/<hex>         content by digest: manifests, configs, layers
 //! <root>/images/<escaped name>     JSON: one name and the descriptor it stands for

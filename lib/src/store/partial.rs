@@ -1,8 +1,8 @@
 //! Downloads that were cut, kept so that the next run goes on where they stopped.
 //!
-//! `<root>/partial/<alg>-<hex>` holds the bytes, `….state` beside it the state of their hash. Both
-//! are written without a flush: should a power cut tear them, the digest at the end tells, and the
-//! file is dropped. A file is locked while somebody writes to it; whoever finds it locked downloads
+//! `<root>/partial/<alg>-<hex>` holds the bytes, written without a flush. They are read and hashed
+//! anew by whoever goes on with them, for nothing else tells whether a power cut tore them or somebody
+//! changed them: then the digest at the end is wrong, and the file is dropped. A file is locked while somebody writes to it; whoever finds it locked downloads
 //! by itself.
 
 use std::fs::{File, OpenOptions};
@@ -20,8 +20,6 @@ use crate::spec::{Digest, Hasher};
 
 /// Smaller blobs are not worth keeping a part of.
 pub(crate) const WORTH_KEEPING: u64 = 1 << 20;
-/// Bytes between two notes of the hash's state.
-const INTERVAL: u64 = 8 << 20;
 /// Chunks between the network and the disk.
 const DEPTH: usize = 8;
 
@@ -38,18 +36,13 @@ pub struct Partial {
     verifier: Option<Hasher>,
 }
 
-enum Piece {
-    Bytes(Bytes),
-    State(Hasher),
-}
-
 impl Partials {
     /// Cut downloads of the store at `root`.
     pub fn new(root: &Path) -> Partials {
         Partials { directory: root.join("partial") }
     }
 
-    /// Takes up the download of `digest`, or begins it.
+    /// Takes up the download of `digest`, or begins it. Reads all that is there.
     ///
     /// `None` if somebody else is at it, if nothing can be written here, or if `beside` is a
     /// directory of another file system (the result could not be moved there).
@@ -70,29 +63,17 @@ impl Partials {
         if !same {
             return None;
         }
-        let verifier = known_state(&file, &path, digest, size);
+        let verifier = hash_of(&file, digest, size);
         file.set_len(verifier.as_ref().map_or(0, Hasher::count)).ok()?;
         Some(Partial { file, path, verifier })
     }
 }
 
-fn state_path(path: &Path) -> PathBuf {
-    path.with_extension("state")
-}
-
-/// The hash of what is there: from its note, or by reading where there is none that fits.
-fn known_state(file: &File, path: &Path, digest: &Digest, size: u64) -> Option<Hasher> {
-    let length = file.metadata().ok()?.len().min(size);
-    let noted = std::fs::read(state_path(path)).ok().and_then(|bytes| Hasher::restore(&bytes));
-    if let Some(hasher) = noted
-        && hasher.algorithm() == digest.algorithm()
-        && hasher.count() <= length
-    {
-        return Some(hasher);
-    }
+/// The hash of what is there.
+fn hash_of(file: &File, digest: &Digest, size: u64) -> Option<Hasher> {
     let mut hasher = Hasher::new(digest.algorithm());
     let mut buffer = vec![0; CHUNK];
-    let mut reader = file.take(length);
+    let mut reader = file.take(size);
     loop {
         match reader.read(&mut buffer).ok()? {
             0 => return Some(hasher),
@@ -114,28 +95,13 @@ impl Partial {
         let verifier = resumed.and_then(|hasher| Verifier::resume(&blob.digest, blob.size, hasher));
         let position = verifier.as_ref().map_or(0, Verifier::position);
         let mut stream = blob.stream(verifier).await?;
-        let (sender, pieces) = mpsc::channel(DEPTH);
+        let (sender, chunks) = mpsc::channel(DEPTH);
         let file = self.file.try_clone().doing(|| "receiving")?;
-        let state = state_path(&self.path);
-        let writer = blocking(move || write_pieces(&file, position, pieces, &state));
+        let writer = blocking(move || write_chunks(&file, position, chunks));
         let pump = async move {
-            let mut since = 0;
-            while let Some(item) = stream.next().await {
-                let chunk = match item {
-                    Ok(chunk) => chunk,
-                    Err(error) => {
-                        let _ = sender.send(Piece::State(stream.verifier().hasher().clone())).await;
-                        return Err(error);
-                    }
-                };
-                since += chunk.len() as u64;
-                if sender.send(Piece::Bytes(chunk)).await.is_err() {
+            while let Some(chunk) = stream.next().await {
+                if sender.send(chunk?).await.is_err() {
                     break;
-                }
-                if since >= INTERVAL {
-                    since = 0;
-                    let state = stream.verifier().hasher().clone();
-                    let _ = sender.send(Piece::State(state)).await;
                 }
             }
             Ok(())
@@ -155,43 +121,22 @@ impl Partial {
     /// Moves the whole download to `to`, on the same file system.
     pub fn move_to(self, to: &Path) -> Result<()> {
         let moving = || format!("moving {} to {}", self.path.display(), to.display());
-        std::fs::rename(&self.path, to).doing(moving)?;
-        let _ = std::fs::remove_file(state_path(&self.path));
-        Ok(())
+        std::fs::rename(&self.path, to).doing(moving)
     }
 
     /// Forgets what was received.
     fn discard(self) {
         let _ = std::fs::remove_file(&self.path);
-        let _ = std::fs::remove_file(state_path(&self.path));
     }
 }
 
-/// Writes what comes; a state is noted only after the bytes before it.
-fn write_pieces(
-    file: &File,
-    mut position: u64,
-    mut pieces: mpsc::Receiver<Piece>,
-    state: &Path,
-) -> Result<()> {
-    while let Some(piece) = pieces.blocking_recv() {
-        match piece {
-            Piece::Bytes(bytes) => {
-                file.write_all_at(&bytes, position).doing(|| "writing what was received")?;
-                position += bytes.len() as u64;
-            }
-            Piece::State(hasher) => note(state, &hasher),
-        }
+/// Writes what comes.
+fn write_chunks(file: &File, mut position: u64, mut chunks: mpsc::Receiver<Bytes>) -> Result<()> {
+    while let Some(bytes) = chunks.blocking_recv() {
+        file.write_all_at(&bytes, position).doing(|| "writing what was received")?;
+        position += bytes.len() as u64;
     }
     Ok(())
-}
-
-/// A note that cannot be written only costs reading the file again later.
-fn note(path: &Path, hasher: &Hasher) {
-    let new = path.with_extension("new");
-    if std::fs::write(&new, hasher.save()).is_ok() {
-        let _ = std::fs::rename(&new, path);
-    }
 }
 
 #[cfg(test)]
@@ -263,19 +208,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_note_the_bytes_are_hashed_again() {
+    async fn bytes_that_changed_meanwhile_are_noticed() {
         let root = tempfile::tempdir().unwrap();
         let partials = Partials::new(root.path());
         let blob = remote(&server(1_250_000));
-        let partial = partials.take(&blob.digest, blob.size, root.path()).unwrap();
-        assert!(partial.receive(&blob).await.is_err());
-        for note in [&b"garbage"[..], b""] {
-            let state =
-                state_path(&root.path().join(format!("partial/sha256-{}", blob.digest.hex())));
-            std::fs::write(&state, note).unwrap();
-            let partial = partials.take(&blob.digest, blob.size, root.path()).unwrap();
-            assert_eq!(partial.position(), 1_250_000);
-        }
+        let take = || partials.take(&blob.digest, blob.size, root.path()).unwrap();
+        assert!(take().receive(&blob).await.is_err());
+        let path = root.path().join(format!("partial/sha256-{}", blob.digest.hex()));
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[1000] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let error = take().receive(&remote(&server(3_000_000))).await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert_eq!(take().position(), 0);
     }
 
     #[tokio::test]
