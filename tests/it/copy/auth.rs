@@ -62,7 +62,8 @@ fn a_denied_mount_becomes_an_upload() {
         "Bearer realm=\"{}/token\",service=\"test-registry\",scope=\"repository:other:pull,push repository:app:pull\",error=\"insufficient_scope\"",
         f.registry.url()
     );
-    let refused = f.registry.inject(when, Fault::status(401).header("WWW-Authenticate", &challenge));
+    let refused =
+        f.registry.inject(when, Fault::status(401).header("WWW-Authenticate", &challenge));
     f.to(&f.registry.image("other:1")).run().success();
     f.registry.assert_whole("other");
     assert_eq!(f.registry.count("PUT", Kind::Upload), 2);
@@ -144,7 +145,8 @@ fn basic_authentication() {
 
 /// Puts a credential helper on the PATH that notes how it was called.
 fn helper(sandbox: &Sandbox, name: &str, body: &str) -> String {
-    let path = sandbox.write(&format!("bin/docker-credential-{name}"), format!("#!/bin/sh\n{body}\n"));
+    let path =
+        sandbox.write(&format!("bin/docker-credential-{name}"), format!("#!/bin/sh\n{body}\n"));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
     let path = std::env::var("PATH").expect("a PATH");
     format!("{}:{path}", sandbox.path("bin").display())
@@ -263,7 +265,8 @@ fn a_token_service_that_redirects() {
 fn foreign_layers_are_not_asked_for_unasked() {
     let other = RecordingServer::start();
     let f = logged_in(with_tokens().start());
-    let built = image().layer(layer().file("x", "y").foreign(&format!("{}/layer", other.url()))).build();
+    let built =
+        image().layer(layer().file("x", "y").foreign(&format!("{}/layer", other.url()))).build();
     built.push(&f.registry, "app", "foreign");
     f.sandbox.copy([f.registry.image("app:foreign"), "store:x".into()]).run();
     assert_eq!(other.connections(), 0);
@@ -285,7 +288,12 @@ fn no_secret_is_ever_shown() {
     }
 }
 
-fn login(sandbox: &Sandbox, host: &str, password: &str, more: &[&str]) -> crate::support::program::Output {
+fn login(
+    sandbox: &Sandbox,
+    host: &str,
+    password: &str,
+    more: &[&str],
+) -> crate::support::program::Output {
     sandbox
         .copy(["login", "--username", "user", "--password-stdin"])
         .args(more)
@@ -296,7 +304,9 @@ fn login(sandbox: &Sandbox, host: &str, password: &str, more: &[&str]) -> crate:
 
 #[test]
 fn login_and_logout() {
-    for registry in [with_tokens().start(), TestRegistry::builder().basic_auth("user", "secret-word").start()] {
+    for registry in
+        [with_tokens().start(), TestRegistry::builder().basic_auth("user", "secret-word").start()]
+    {
         let sandbox = Sandbox::new();
         small("linux/amd64").build().push(&registry, "app", "1");
         let host = registry.host();

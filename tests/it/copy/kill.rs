@@ -133,9 +133,7 @@ fn copies_to_the_store() {
 
 #[test]
 fn copies_to_a_registry() {
-    let target = Target {
-        name: |_, to| to.image("app:1"),
-        check: |_, to, _| to.assert_whole("app"),
-    };
+    let target =
+        Target { name: |_, to| to.image("app:1"), check: |_, to, _| to.assert_whole("app") };
     kill_again_and_again("registry", &target);
 }
