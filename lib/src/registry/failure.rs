@@ -263,9 +263,13 @@ fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
             return Some(tls);
         }
         // An `io::Error` does not name the error that it wraps as its source, but that one's.
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Some(tls);
+        // Several may be wrapped around each other.
+        let mut outer = cause.downcast_ref::<std::io::Error>();
+        while let Some(inner) = outer.and_then(std::io::Error::get_ref) {
+            if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
+                return Some(tls);
+            }
+            outer = inner.downcast_ref::<std::io::Error>();
         }
         next = cause.source();
     }
