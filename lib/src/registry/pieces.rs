@@ -131,7 +131,7 @@ impl Repository {
     /// The upload that an earlier process has left, if the registry still has it.
     async fn resumed(&self, size: u64, journal: &Journal) -> Option<(Upload<'_>, Option<Hasher>)> {
         let Entry { session, hasher } = journal.entry()?;
-        let mut upload = Upload { place: self.primary(), session, held: 0 };
+        let mut upload = Upload { place: self.primary(), session, held: 0, inherited: true };
         // Whatever goes wrong here, beginning anew is always possible.
         upload.held = upload.ask_position().await.ok()?;
         (upload.held <= size).then_some((upload, hasher))
@@ -202,6 +202,8 @@ struct Upload<'a> {
     session: UploadSession,
     /// Bytes that the registry has acknowledged.
     held: u64,
+    /// Begun by another process, and not known to be of use yet.
+    inherited: bool,
 }
 
 impl Upload<'_> {
@@ -214,7 +216,7 @@ impl Upload<'_> {
                 persist(patience, progress, || place.begin_upload()).await?
             }
         };
-        Ok(Upload { place, session, held: 0 })
+        Ok(Upload { place, session, held: 0, inherited: false })
     }
 
     /// Sends one piece until the registry has all of it.
@@ -227,7 +229,7 @@ impl Upload<'_> {
             let before = self.held;
             let failure = match self.patch(rest).await {
                 Ok(held) if held > before && held <= end => {
-                    self.held = held;
+                    (self.held, self.inherited) = (held, false);
                     continue;
                 }
                 Ok(held) => {
@@ -240,7 +242,13 @@ impl Upload<'_> {
             let is_range = failure.error.kind() == ErrorKind::Corrupt;
             let retry = if is_range { Retry::Later } else { failure.retry };
             let Some(pause) = self.place.server.patience().pause(failed, retry) else {
-                return Err(Broken::Failed(failure.given_up(failed)));
+                let error = failure.given_up(failed);
+                // What its request may still be doing there is nothing to wait for.
+                return Err(if self.inherited {
+                    Broken::Lost(error)
+                } else {
+                    Broken::Failed(error)
+                });
             };
             let why = failure.error.chain();
             self.place.server.progress().event(Event::Retrying { task: None, why });

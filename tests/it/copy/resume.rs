@@ -137,7 +137,7 @@ fn in_layout(sandbox: &Sandbox) -> (Built, String) {
 
 /// An upload in pieces of a MiB that is killed after some of them.
 fn killed_upload(to: &TestRegistry, sandbox: &Sandbox, source: &str) -> Vec<String> {
-    to.inject(always("PATCH", Kind::Upload), Fault::Delay(Duration::from_millis(20)));
+    to.inject(once("PATCH", Kind::Upload).after(4), Fault::Hang);
     let args = ["--retry-delay", "5ms", "--upload-piece", "1048576", source];
     let target = to.image("app:1");
     let first = sandbox.copy(args).arg(&target).start();
@@ -151,25 +151,29 @@ fn killed_upload(to: &TestRegistry, sandbox: &Sandbox, source: &str) -> Vec<Stri
 #[test]
 fn a_killed_upload_goes_on() {
     let (to, sandbox) = (TestRegistry::start(), Sandbox::new());
-    let (_, source) = in_layout(&sandbox);
+    let (built, source) = in_layout(&sandbox);
     let args = killed_upload(&to, &sandbox, &source);
     sandbox.copy(&args).run().success();
     to.assert_whole("app");
     let patches: Vec<_> = to.requests().into_iter().filter(|r| r.method == "PATCH").collect();
     let received: u64 = patches.iter().map(|patch| patch.body_len).sum();
-    assert!(received <= 8 * MIB, "{received} bytes were sent again\n{}", to.log_text());
+    let size = built.image().layers[0].descriptor.size;
+    assert_eq!(received, size - 4 * MIB, "{}", to.log_text());
     assert_eq!(to.open_uploads("app"), 0);
     let notes = std::fs::read_dir(sandbox.store().join("uploads"));
     assert_eq!(notes.map_or(0, Iterator::count), 0, "no note is left");
 }
 
 #[test]
-fn a_killed_upload_that_the_registry_has_forgotten_begins_again() {
-    let (to, sandbox) = (TestRegistry::start(), Sandbox::new());
-    let (_, source) = in_layout(&sandbox);
-    let args = killed_upload(&to, &sandbox, &source);
-    let forgotten = to.inject(once("GET", Kind::Upload), Fault::status(404));
-    sandbox.copy(&args).run().success();
-    assert_eq!(forgotten.fired(), 1);
-    to.assert_whole("app");
+fn a_killed_upload_that_cannot_go_on_begins_again() {
+    let busy = Fault::error(400, "BLOB_UPLOAD_INVALID", "somebody else is writing");
+    for (method, fault) in [("GET", Fault::status(404)), ("PATCH", busy)] {
+        let (to, sandbox) = (TestRegistry::start(), Sandbox::new());
+        let (_, source) = in_layout(&sandbox);
+        let args = killed_upload(&to, &sandbox, &source);
+        let refused = to.inject(once(method, Kind::Upload), fault);
+        sandbox.copy(&args).run().success();
+        assert_eq!(refused.fired(), 1);
+        to.assert_whole("app");
+    }
 }
