@@ -22,7 +22,7 @@ mod xattr;
 pub use atomic::{AtomicFile, write_file};
 pub use copy::copy_contents;
 pub use dir::{Dir, DirEntry};
-pub use file::{NewFile, scratch_file, share_blocks, start_write_back};
+pub use file::{NewFile, scratch_file_in, share_blocks, start_write_back};
 pub use lock::{Lock, LockMode};
 pub use meta::{
     Device, FileKind, Meta, Time, effective_ids, file_creation_mask, set_mode, set_owner, set_time,

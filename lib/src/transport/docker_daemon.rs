@@ -24,7 +24,7 @@ use super::{Abilities, Item, Origin, Presence, Sink, layout_archive};
 use crate::blob::{Blob, blocking};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::spec::{Descriptor, Manifest, Reference};
-use crate::sys::{self, Dir};
+use crate::sys;
 
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// Largest part of an answer that is read when it is no archive.
@@ -179,8 +179,7 @@ async fn spool(
     let scratch = scratch.to_owned();
     let write = blocking(move || {
         let writing = || format!("writing into {}", scratch.display());
-        let dir = Dir::open(&scratch).doing(writing)?;
-        let mut file = sys::scratch_file(&dir).doing(writing)?;
+        let mut file = sys::scratch_file_in(&scratch).doing(writing)?;
         while let Some(chunk) = receiver.blocking_recv() {
             file.write_all(&chunk).doing(writing)?;
         }

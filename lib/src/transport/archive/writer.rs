@@ -88,8 +88,7 @@ async fn spool(content: Blob, scratch: &Path) -> Result<(Descriptor, Blob)> {
         unnamed @ Blob::Unnamed(_) => {
             let scratch = scratch.to_owned();
             let file = blocking(move || {
-                let dir = Dir::open(&scratch);
-                dir.and_then(|dir| sys::scratch_file(&dir))
+                sys::scratch_file_in(&scratch)
                     .doing(|| format!("making a file in {}", scratch.display()))
             });
             let file = Arc::new(file.await?);
@@ -159,7 +158,7 @@ impl ArchiveFile {
             kind.is_fifo() || kind.is_char_device() || kind.is_block_device() || kind.is_socket()
         });
         let (target, file) = if special {
-            let file = Dir::open(scratch).and_then(|dir| sys::scratch_file(&dir)).doing(making)?;
+            let file = sys::scratch_file_in(scratch).doing(making)?;
             (Target::CopyInto, file)
         } else {
             if path.is_dir() {
