@@ -263,9 +263,12 @@ fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
             return Some(tls);
         }
         // An `io::Error` does not name the error that it wraps as its source, but that one's.
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Some(tls);
+        let mut inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        while let Some(wrapped) = inner {
+            if let Some(tls) = wrapped.downcast_ref::<rustls::Error>() {
+                return Some(tls);
+            }
+            inner = wrapped.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         }
         next = cause.source();
     }
