@@ -3,6 +3,7 @@
 mod config;
 mod convert;
 mod errors;
+mod peers;
 mod places;
 mod referrers;
 mod requests;
