@@ -15,7 +15,7 @@ use crate::spec::{
     Algorithm, Descriptor, Dialect, DiffId, Digest, Hasher, LayerFacts, Manifest, MediaType,
     Schema1,
 };
-use crate::sys::scratch_file_in;
+use crate::sys::{Dir, scratch_file};
 use crate::transport::{Origin, Referrer, Source};
 
 /// An image converted from schema 1.
@@ -52,7 +52,8 @@ impl Converted {
 /// Writes one layer to an unnamed file and learns what the manifest does not tell.
 fn keep(mut reader: impl Read, what: Descriptor, scratch: &Path) -> Result<(FileBlob, LayerFacts)> {
     let doing = || format!("keeping layer {} in {}", what.digest, scratch.display());
-    let mut file = scratch_file_in(scratch).doing(doing)?;
+    std::fs::create_dir_all(scratch).doing(doing)?;
+    let mut file = Dir::open(scratch).and_then(|dir| scratch_file(&dir)).doing(doing)?;
     std::io::copy(&mut reader, &mut file).doing(doing)?;
     file.flush().doing(doing)?;
     let blob = FileBlob::whole(file, &what);

@@ -11,8 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
-use crate::blob::{ByteStream, Opening};
-use crate::error::Error;
+use crate::blob::{ByteStream, CHUNK, Opening};
+use crate::error::{Error, Result};
 
 /// What a request carries.
 #[derive(Clone)]
@@ -28,6 +28,34 @@ pub(super) enum Body {
         /// Opens them at their start.
         open: Arc<dyn Fn() -> Opening + Send + Sync>,
     },
+}
+
+impl Body {
+    /// How many bytes there are.
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Body::Empty => 0,
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::Stream { size, .. } => *size,
+        }
+    }
+
+    /// The bytes from their start, if there are any.
+    pub(super) async fn open(&self) -> Result<Option<ByteStream>> {
+        Ok(match self {
+            Body::Empty => None,
+            Body::Bytes(bytes) => Some(in_chunks(bytes.clone())),
+            Body::Stream { open, .. } => Some(open().await?),
+        })
+    }
+}
+
+fn in_chunks(mut bytes: Bytes) -> ByteStream {
+    let chunks = std::iter::from_fn(move || {
+        let chunk = bytes.split_to(bytes.len().min(CHUNK));
+        (!chunk.is_empty()).then_some(Ok(chunk))
+    });
+    Box::pin(stream::iter(chunks))
 }
 
 /// What is known of a body while it is sent.

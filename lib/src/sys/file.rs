@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io;
 use std::num::NonZeroU64;
 use std::os::fd::AsFd;
-use std::path::Path;
 
 use rustix::fs::{Advice, AtFlags, CWD};
 use rustix::io::Errno;
@@ -77,14 +76,8 @@ impl Drop for NewFile {
     }
 }
 
-/// A file that is gone when it is closed, in a directory that is made if need be.
-pub fn scratch_file_in(path: &Path) -> io::Result<File> {
-    std::fs::create_dir_all(path)?;
-    scratch_file(&Dir::open(path)?)
-}
-
 /// A file in `dir` that is gone when it is closed.
-fn scratch_file(dir: &Dir) -> io::Result<File> {
+pub fn scratch_file(dir: &Dir) -> io::Result<File> {
     match dir.create_unnamed_file(0o600) {
         Err(error) if lacks_unnamed(&error) => {
             let (file, name) = create_named(dir, 0o600)?;
