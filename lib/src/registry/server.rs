@@ -337,8 +337,10 @@ fn is_other_protocol(outcome: &Result<Answer, Failure>) -> bool {
     match outcome {
         Ok(_) => false,
         Err(failure) => {
-            // What Go's server says to whoever speaks plain HTTP to it.
-            !failure.heard || failure.error.chain().contains("HTTP request to an HTTPS server")
+            // What Go's server says to whoever speaks plain HTTP to it; to HEAD, without the text.
+            let text = failure.error.chain();
+            let refused = text.starts_with("HEAD http://") && text.ends_with("400 Bad Request");
+            !failure.heard || refused || text.contains("HTTP request to an HTTPS server")
         }
     }
 }

@@ -170,14 +170,14 @@ fn insecure_registries_and_certificates() {
     let sandbox = Sandbox::new();
     let name = registry.image("app:1");
     let digest = || sandbox.copy(["digest", "--retry-times", "0", &name]);
-    digest().arg("--tls-verify=true").run().fails(1).says("certificate");
+    digest().arg("--tls-verify=true").run().fails(1).says("no secure connection");
     digest().arg("--tls-verify=false").run().success();
     sandbox.write_registries_conf(&format!(
         "[[registry]]\nlocation = \"{}\"\ninsecure = true\n",
         registry.host()
     ));
     digest().run().success();
-    digest().arg("--tls-verify=true").run().fails(1).says("certificate");
+    digest().arg("--tls-verify=true").run().fails(1).says("no secure connection");
     sandbox.write_registries_conf("");
     // The place where podman and skopeo look, and the flag.
     let folder = format!("config/containers/certs.d/{}", registry.host());

@@ -7,6 +7,7 @@ mod errors;
 mod faults;
 mod kill;
 mod parallel;
+mod peers;
 mod places;
 mod referrers;
 mod requests;
