@@ -1,5 +1,6 @@
 //! The one integration test binary.
 
+mod build;
 mod suite;
 #[allow(dead_code, unused_imports, reason = "support offers whole tools, used or not")]
 mod support;
