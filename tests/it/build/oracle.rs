@@ -115,7 +115,7 @@ fn theirs(text: &str) -> Option<Vec<String>> {
         Command::Exec(words) => {
             format!("{:?}", words.value.iter().map(|word| &*word.value).collect::<Vec<_>>())
         }
-        Command::Shell(text) => format!("{:?}", joined(&text.value)),
+        Command::Shell(text) => format!("{:?}", joined(text.value)),
         _ => "?".to_owned(),
     };
     let sources = |sources: &[Source<'_>]| {

@@ -8,6 +8,7 @@
 mod directives;
 mod duration;
 mod flags;
+mod healthcheck;
 mod heredoc;
 mod instruction;
 mod lines;
