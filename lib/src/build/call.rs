@@ -1,5 +1,8 @@
 //! What a file offers: its targets, and what one of them can be told.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::check::location;
@@ -32,7 +35,7 @@ pub struct Outline {
     /// What its comment says.
     pub description: Option<String>,
     /// Arguments that it or a stage it needs uses, in the order of the file.
-    pub arguments: Vec<Argument>,
+    pub arguments: Vec<Arc<Argument>>,
     /// Secrets: id, and whether it is required.
     pub secrets: Vec<(String, bool)>,
     /// Agents: id, and whether it is required.
@@ -63,9 +66,17 @@ pub fn outline(plan: &Plan) -> Outline {
         description: target.description.clone(),
         ..Outline::default()
     };
+    let globals: HashMap<&str, &Arc<Argument>> =
+        plan.globals.iter().map(|global| (global.name.as_str(), global)).collect();
+    let mut seen = HashSet::new();
     for stage in plan.stages.iter().filter(|stage| stage.reachable) {
-        for argument in &stage.arguments {
-            out.add_argument(argument, plan);
+        // With an argument come the global ones that its default uses.
+        let mut ahead: Vec<&Arc<Argument>> = stage.arguments.iter().rev().collect();
+        while let Some(argument) = ahead.pop() {
+            if seen.insert(argument.name.as_str()) {
+                out.arguments.push(argument.clone());
+                ahead.extend(argument.uses.iter().filter_map(|name| globals.get(name.as_str())));
+            }
         }
         for step in &stage.steps {
             if let Operation::Run(run) = &step.operation {
@@ -92,21 +103,6 @@ fn add(list: &mut Vec<(String, bool)>, id: &str, required: bool) {
     }
 }
 
-impl Outline {
-    /// Adds an argument and the global ones that its default uses.
-    fn add_argument(&mut self, argument: &Argument, plan: &Plan) {
-        let mut ahead = vec![argument];
-        while let Some(argument) = ahead.pop() {
-            if self.arguments.iter().any(|known| known.name == argument.name) {
-                continue;
-            }
-            self.arguments.push(argument.clone());
-            let global = |name: &String| plan.globals.iter().rev().find(|g| g.name == *name);
-            ahead.extend(argument.uses.iter().filter_map(global));
-        }
-    }
-}
-
 /// Targets as JSON, with BuildKit's members.
 pub fn targets_json(targets: &[Target], source: &Source) -> Value {
     let one = |target: &Target| {
@@ -124,7 +120,7 @@ pub fn targets_json(targets: &[Target], source: &Source) -> Value {
 
 /// An outline as JSON, with BuildKit's members.
 pub fn outline_json(outline: &Outline, source: &Source) -> Value {
-    let argument = |argument: &Argument| {
+    let argument = |argument: &Arc<Argument>| {
         compact(json!({
             "name": argument.name,
             "description": argument.description,
@@ -162,7 +158,7 @@ pub type Table = (Vec<&'static str>, Vec<Vec<String>>);
 
 /// Tables of an outline: arguments, secrets, agents, caches; empty ones are left out.
 pub fn outline_tables(outline: &Outline) -> Vec<Table> {
-    let argument = |argument: &Argument| {
+    let argument = |argument: &Arc<Argument>| {
         let value = argument.value.clone().unwrap_or_default();
         vec![argument.name.clone(), value, argument.description.clone().unwrap_or_default()]
     };

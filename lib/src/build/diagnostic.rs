@@ -111,6 +111,11 @@ impl Diagnostics {
         other.list.into_iter().for_each(|diagnostic| self.push(diagnostic));
     }
 
+    /// Whether what is added now is only counted.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= MAX_DIAGNOSTICS
+    }
+
     fn dropped_errors(&self) -> usize {
         let kept = self.list.iter().filter(|d| d.severity == Severity::Error).count();
         self.errors - kept

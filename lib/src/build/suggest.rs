@@ -2,8 +2,8 @@
 
 /// Words and lists longer than this are not compared: nobody mistyped those, and the work would
 /// grow with the product of both.
-const MAX_WORD: usize = 64;
-const MAX_OPTIONS: usize = 1000;
+const MAX_WORD: usize = 40;
+const MAX_OPTIONS: usize = 300;
 
 /// The option nearest to `word`: at most two edits away and less than half of it changed, or the
 /// word is its beginning. None when the word itself is among the options. With `fold` case does
@@ -25,12 +25,14 @@ pub(super) fn nearest<'a>(
             return None;
         }
         let limit = best.map_or(3, |(distance, _)| distance);
-        if candidate.len() > MAX_WORD + 2 {
+        let prefix = candidate.starts_with(&wanted);
+        if candidate.len() > MAX_WORD + 2 || (candidate.len().abs_diff(wanted.len()) > 8 && !prefix)
+        {
             continue;
         }
         let distance = edits(&wanted, &candidate);
         // Of few letters two edits leave nothing.
-        let alike = 2 * distance <= wanted.chars().count() || candidate.starts_with(&wanted);
+        let alike = prefix || 2 * distance <= wanted.chars().count();
         if distance < limit && alike {
             best = Some((distance, option));
         }

@@ -1,5 +1,7 @@
 //! Flags of instructions: which there are, and reading them.
 
+use std::collections::BTreeMap;
+
 use super::super::diagnostic::{Diagnostic, Diagnostics};
 use super::super::suggest;
 use super::instruction::Word;
@@ -54,7 +56,10 @@ pub(super) const HEALTHCHECK: Schema = &[
 /// The flags that an instruction was given.
 #[derive(Debug, Default)]
 pub(super) struct Flags {
-    given: Vec<(&'static str, Word)>,
+    /// Those that may be given once.
+    single: BTreeMap<&'static str, Word>,
+    /// Those that may be repeated, in order.
+    repeated: Vec<(&'static str, Word)>,
 }
 
 impl Flags {
@@ -84,7 +89,7 @@ impl Flags {
         let Some((name, takes)) = schema.iter().find(|(known, _)| *known == name) else {
             return Err(unknown(keyword, schema, name, wrong(format!("unknown flag: {flag}"))));
         };
-        if *takes != Takes::Values && self.word(name).is_some() {
+        if self.single.contains_key(name) {
             return Err(wrong(format!("duplicate flag specified: {flag}")));
         }
         let value = match (takes, value) {
@@ -109,24 +114,29 @@ impl Flags {
         if span.end - span.start == word.text.len() && value.len() < word.text.len() {
             span.start = span.end - value.len();
         }
-        self.given.push((name, Word { text: value.to_owned(), span }));
+        let word = Word { text: value.to_owned(), span };
+        match takes {
+            Takes::Values => self.repeated.push((name, word)),
+            Takes::Bool | Takes::Value => {
+                self.single.insert(name, word);
+            }
+        }
         Ok(())
     }
 
     /// A flag's value.
     pub(super) fn word(&self, name: &str) -> Option<&Word> {
-        self.given.iter().find(|(given, _)| *given == name).map(|(_, word)| word)
+        self.single.get(name)
     }
 
     /// A flag's value, moved out.
     pub(super) fn take(&mut self, name: &str) -> Option<Word> {
-        let at = self.given.iter().position(|(given, _)| *given == name)?;
-        Some(self.given.remove(at).1)
+        self.single.remove(name)
     }
 
     /// All values of a flag.
     pub(super) fn all(&self, name: &str) -> Vec<Word> {
-        let same = self.given.iter().filter(|(given, _)| *given == name);
+        let same = self.repeated.iter().filter(|(given, _)| *given == name);
         same.map(|(_, word)| word.clone()).collect()
     }
 

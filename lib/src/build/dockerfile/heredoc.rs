@@ -1,6 +1,7 @@
 //! Here-documents: markers on a line, bodies below it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::super::expand::{Budget, Lexer, NoVariables};
 use super::super::source::Span;
@@ -20,7 +21,7 @@ pub struct Heredoc {
     /// `3<<NAME`: the file descriptor.
     pub descriptor: Option<u32>,
     /// The body as written, every line with its ending.
-    pub body: String,
+    pub body: Arc<str>,
     /// Where the marker stands.
     pub span: Span,
 }
@@ -29,7 +30,7 @@ impl Heredoc {
     /// The body, without leading tabs where `<<-` asks for it.
     pub fn content(&self) -> String {
         if !self.strip_tabs {
-            return self.body.clone();
+            return self.body.to_string();
         }
         self.body.split_inclusive('\n').map(|line| line.trim_start_matches('\t')).collect()
     }

@@ -111,6 +111,7 @@ pub(super) fn read(source: &Source, found: &mut Diagnostics) -> (Directives, Vec
             break;
         }
         let mut line = Line { comments: std::mem::take(&mut comments), ..Line::default() };
+        line.comments.drain(..line.comments.len().saturating_sub(MAX_COMMENTS));
         let last = reader.join(&mut line, text, start);
         line.span = Span::new(start, last.max(start));
         reader.take_bodies(&mut line, found);
@@ -119,6 +120,9 @@ pub(super) fn read(source: &Source, found: &mut Diagnostics) -> (Directives, Vec
     }
     (directives, lines)
 }
+
+/// So many comments above an instruction are remembered, the last ones.
+const MAX_COMMENTS: usize = 1000;
 
 /// Comments add up until an instruction; an empty one forgets those before it.
 fn note_comment(comments: &mut Vec<Comment>, text: &str, start: usize) {
@@ -129,6 +133,9 @@ fn note_comment(comments: &mut Vec<Comment>, text: &str, start: usize) {
     }
     let at = start + 1 + (text.len() - text.trim_start().len());
     let span = Span::new(at, at + trimmed.len());
+    if comments.len() == 2 * MAX_COMMENTS {
+        comments.drain(..MAX_COMMENTS);
+    }
     comments.push(Comment { text: trimmed.to_owned(), span });
 }
 
@@ -190,7 +197,7 @@ impl Reader<'_> {
             heredoc.span = line.at(range);
             match self.body_end(&heredoc) {
                 Ok((body, next)) => {
-                    heredoc.body = self.source.slice(body).to_owned();
+                    heredoc.body = self.source.slice(body).into();
                     line.span.end = self.source.line(next - 1).end;
                     self.next = next;
                 }

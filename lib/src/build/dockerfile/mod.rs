@@ -8,6 +8,7 @@
 mod directives;
 mod duration;
 mod flags;
+mod healthcheck;
 mod heredoc;
 mod instruction;
 mod lines;
@@ -120,7 +121,7 @@ fn empty(source: Source, diagnostics: Diagnostics) -> Dockerfile {
 
 fn checked_size(bytes: &[u8]) -> Result<(), String> {
     if bytes.len() > MAX_FILE {
-        return Err(format!("the file has {} bytes, more than {MAX_FILE}", bytes.len()));
+        return Err(format!("the file has more than {MAX_FILE} bytes"));
     }
     if bytes.iter().filter(|b| **b == b'\n').count() > MAX_LINES {
         return Err(format!("the file has more than {MAX_LINES} lines"));

@@ -1,10 +1,11 @@
 //! One logical line → one typed instruction.
 
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::super::diagnostic::{Diagnostic, Diagnostics};
 use super::super::suggest;
-use super::duration;
 use super::flags::{self, Flags, Schema};
 use super::heredoc;
 use super::instruction::{
@@ -14,7 +15,6 @@ use super::instruction::{
 use super::lines::Line;
 use super::mount::{self, Mount};
 use super::words::{self, Form, Piece, Split};
-use crate::spec::Healthcheck;
 
 /// Lines that are no instructions. Those that follow each other are told as one: most often a
 /// continuation character is missing above the first.
@@ -108,12 +108,13 @@ pub(super) fn instruction(
     })
 }
 
-struct Reading<'a> {
+/// A line being read.
+pub(super) struct Reading<'a> {
     line: &'a Line,
     split: Split,
     name: &'static str,
     escape: char,
-    found: &'a mut Diagnostics,
+    pub(super) found: &'a mut Diagnostics,
 }
 
 impl Reading<'_> {
@@ -142,8 +143,12 @@ impl Reading<'_> {
 
     // Small tools.
 
-    fn rest(&self) -> &str {
+    pub(super) fn rest(&self) -> &str {
         &self.line.text[self.split.rest.clone()]
+    }
+
+    pub(super) fn has_rest(&self) -> bool {
+        !self.split.rest.is_empty()
     }
 
     fn word(&self, range: Range<usize>) -> Word {
@@ -159,7 +164,7 @@ impl Reading<'_> {
     }
 
     /// An error about the arguments, or the keyword where there are none.
-    fn error_here<T>(&mut self, text: impl Into<String>) -> Option<T> {
+    pub(super) fn error_here<T>(&mut self, text: impl Into<String>) -> Option<T> {
         let range = match self.split.rest.is_empty() {
             true => self.split.keyword.clone(),
             false => self.split.rest.clone(),
@@ -168,7 +173,7 @@ impl Reading<'_> {
         None
     }
 
-    fn flags(&mut self, schema: Schema) -> Flags {
+    pub(super) fn flags(&mut self, schema: Schema) -> Flags {
         let words: Vec<Word> =
             self.split.flags.clone().into_iter().map(|piece| self.placed(piece)).collect();
         Flags::read(self.name, schema, &words, self.found)
@@ -191,11 +196,11 @@ impl Reading<'_> {
         }
     }
 
-    fn not_strings<T>(&mut self) -> Option<T> {
+    pub(super) fn not_strings<T>(&mut self) -> Option<T> {
         self.error_here("when using JSON array syntax, arrays must be comprised of strings only")
     }
 
-    fn at_least_one<T>(&mut self) -> Option<T> {
+    pub(super) fn at_least_one<T>(&mut self) -> Option<T> {
         self.error_here(format!("{} requires at least one argument", self.name))
     }
 
@@ -329,6 +334,7 @@ impl Reading<'_> {
         if pieces.is_empty() {
             return self.at_least_one();
         }
+        let mut descriptions = descriptions(self.line);
         let mut out = Vec::new();
         for piece in pieces {
             let word = self.placed(piece);
@@ -340,16 +346,10 @@ impl Reading<'_> {
                 self.error_here::<()>("ARG names can not be blank");
                 continue;
             }
-            let description = self.description(&name.text);
+            let description = descriptions.remove(name.text.as_str()).map(str::to_owned);
             out.push(ArgDefinition { name, default, description });
         }
         Some(out)
-    }
-
-    fn description(&self, name: &str) -> Option<String> {
-        let prefix = format!("{name} ");
-        let mut texts = self.line.comments.iter().map(|comment| comment.text.as_str());
-        texts.find_map(|text| text.strip_prefix(prefix.as_str())).map(str::to_owned)
     }
 
     fn pairs(&mut self) -> Option<Vec<Pair>> {
@@ -424,13 +424,14 @@ impl Reading<'_> {
             exclude: flags.all("exclude"),
             ..Transfer::default()
         };
+        // Bodies are found by name: of two markers with one name the last body counts.
+        let bodies: HashMap<&str, &Arc<str>> =
+            self.line.heredocs.iter().map(|h| (h.name.as_str(), &h.body)).collect();
         for word in words {
             match heredoc::marker(&word.text) {
                 Some(marker) => {
-                    // Bodies are found by name: of two markers with one name the last body counts.
-                    let bodies = self.line.heredocs.iter().rev();
-                    let body = bodies.clone().find(|body| body.name == marker.name);
-                    let body = body.map(|body| body.body.clone()).unwrap_or_default();
+                    let body =
+                        bodies.get(marker.name.as_str()).copied().cloned().unwrap_or_default();
                     out.documents.push(heredoc::Heredoc { body, span: word.span, ..marker });
                 }
                 None => out.paths.push(word),
@@ -469,75 +470,12 @@ impl Reading<'_> {
         let instruction = instruction.filter(|_| !ignored.has_errors()).map(Box::new);
         Some(Onbuild { trigger, instruction })
     }
+}
 
-    fn healthcheck(&mut self) -> Option<Healthcheck> {
-        let flags = self.flags(flags::HEALTHCHECK);
-        if self.split.rest.is_empty() {
-            return self.at_least_one();
-        }
-        let text = self.rest();
-        let end = text.find(char::is_whitespace).unwrap_or(text.len());
-        let kind = text[..end].to_uppercase();
-        let argument = text[end..].trim_start();
-        if kind == "NONE" {
-            if !argument.is_empty() {
-                return self.error_here("HEALTHCHECK NONE takes no arguments");
-            }
-            return Some(Healthcheck { test: vec![kind], ..Healthcheck::default() });
-        }
-        if kind != "CMD" {
-            return self.error_here(format!("Unknown type {kind:?} in HEALTHCHECK (try CMD)"));
-        }
-        let test = match words::json(argument) {
-            Form::NotStrings => return self.not_strings(),
-            Form::Json(words) if !words.is_empty() => [vec![kind], words].concat(),
-            Form::Plain if !argument.is_empty() => {
-                vec!["CMD-SHELL".to_owned(), argument.to_owned()]
-            }
-            _ => return self.error_here("Missing command after HEALTHCHECK CMD"),
-        };
-        Some(Healthcheck {
-            test,
-            interval: self.interval(&flags, "interval"),
-            timeout: self.interval(&flags, "timeout"),
-            start_period: self.interval(&flags, "start-period"),
-            start_interval: self.interval(&flags, "start-interval"),
-            retries: self.retries(&flags),
-        })
-    }
-
-    /// A length of time, zero where there is none.
-    fn interval(&mut self, flags: &Flags, name: &str) -> i64 {
-        let Some(word) = flags.word(name).filter(|word| !word.text.is_empty()) else { return 0 };
-        match duration::parse(&word.text) {
-            Some(0) => 0,
-            Some(length) if length >= 1_000_000 => length,
-            Some(_) => {
-                let text = format!("Interval {name:?} cannot be less than 1ms");
-                self.found.push(Diagnostic::error(word.span, text));
-                0
-            }
-            None => {
-                let text = format!("--{name}: {:?} is no duration", word.text);
-                let problem = Diagnostic::error(word.span, text).hint("as 30s, 1m30s or 500ms");
-                self.found.push(problem);
-                0
-            }
-        }
-    }
-
-    fn retries(&mut self, flags: &Flags) -> i64 {
-        let Some(word) = flags.word("retries").filter(|word| !word.text.is_empty()) else {
-            return 0;
-        };
-        let problem = match word.text.parse::<i32>() {
-            Ok(retries) if retries >= 0 => return i64::from(retries),
-            Ok(retries) => format!("--retries cannot be negative ({retries})"),
-            Err(_) => format!("--retries: {:?} is no number", word.text),
-        };
-        self.found.push(Diagnostic::error(word.span, problem));
-        0
-    }
+/// Comments `# NAME text` above, the first for each name.
+fn descriptions(line: &Line) -> HashMap<&str, &str> {
+    let comments = line.comments.iter().rev();
+    comments.filter_map(|comment| comment.text.split_once(' ')).collect()
 }
 
 fn is_stage_name(name: &str) -> bool {

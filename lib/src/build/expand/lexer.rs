@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::budget::Budget;
 use super::scope::Variables;
 use super::{ExpandError, pattern};
 
@@ -10,49 +11,6 @@ pub const MAX_DEPTH: usize = 100;
 
 /// An expanded word is at most this long (bytes), or twice as long as it is written.
 pub const MAX_WORD: usize = 1 << 20;
-
-/// What all expansions of one file may cost together, in bytes written and characters compared.
-const WHOLE_FILE: usize = 1 << 26;
-
-/// The work that is left to do for one file.
-#[derive(Debug)]
-pub struct Budget {
-    left: usize,
-}
-
-impl Default for Budget {
-    fn default() -> Budget {
-        Budget { left: WHOLE_FILE }
-    }
-}
-
-impl Budget {
-    /// Pays for `cost` units of work, or says that the file wants too much.
-    pub fn pay(&mut self, cost: usize) -> Result<(), ExpandError> {
-        match self.left.checked_sub(cost) {
-            Some(left) => {
-                self.left = left;
-                Ok(())
-            }
-            None => {
-                self.left = 0;
-                Err(ExpandError::new("the variables of this file expand to too much text"))
-            }
-        }
-    }
-
-    /// A budget of another size.
-    #[cfg(test)]
-    pub(super) fn of(left: usize) -> Budget {
-        Budget { left }
-    }
-
-    /// What is left.
-    #[cfg(test)]
-    pub(super) fn left(&self) -> usize {
-        self.left
-    }
-}
 
 /// How to read a word.
 #[derive(Clone, Copy, Debug)]

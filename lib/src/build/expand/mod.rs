@@ -5,11 +5,13 @@
 //! instruction sees. All work is paid for from a [`Budget`], so that no file can make it grow
 //! beyond what its size explains. Knows no instruction.
 
+mod budget;
 mod lexer;
 mod pattern;
 mod scope;
 
-pub use lexer::{Budget, Expansion, Lexer, MAX_DEPTH, MAX_WORD};
+pub use budget::Budget;
+pub use lexer::{Expansion, Lexer, MAX_DEPTH, MAX_WORD};
 pub use scope::{NoVariables, Scope, Variables};
 
 use std::fmt;

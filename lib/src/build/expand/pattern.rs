@@ -5,7 +5,8 @@
 //! paid for.
 
 use super::ExpandError;
-use super::lexer::{Budget, MAX_WORD, too_long};
+use super::budget::Budget;
+use super::lexer::{MAX_WORD, too_long};
 
 /// What stands for one character of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

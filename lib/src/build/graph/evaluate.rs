@@ -1,6 +1,7 @@
 //! One stage's instructions, in order, each seeing what those above it have set.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::super::diagnostic::{Diagnostic, Diagnostics};
 use super::super::dockerfile::{
@@ -13,7 +14,7 @@ use super::super::suggest;
 use super::globals::Globals;
 use super::options::BaseImage;
 use super::resolve::Names;
-use super::{Argument, Operation, PlanOptions, Stage, Step, paths, ports, signals};
+use super::{Argument, Operation, PlanOptions, Stage, Step, paths};
 
 /// `PATH` where the base does not set it.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -92,7 +93,7 @@ impl State {
     }
 
     fn declare(&mut self, name: &str, value: Option<String>) {
-        self.declared_size += name.len() + value.as_ref().map_or(0, String::len);
+        self.declared_size += 32 + name.len() + value.as_ref().map_or(0, String::len);
         self.declared_names.insert(name.to_owned());
         self.declared.push((name.to_owned(), value));
     }
@@ -123,6 +124,10 @@ pub(super) struct Evaluator<'a> {
 impl Evaluator<'_> {
     /// Executes one instruction.
     pub(super) fn instruction(&mut self, instruction: &Instruction) {
+        // Said already.
+        if self.budget.is_spent() {
+            return;
+        }
         let made = match &instruction.kind {
             Kind::Add(transfer) => self.transfer(instruction, transfer, true),
             Kind::Copy(transfer) => self.transfer(instruction, transfer, false),
@@ -229,6 +234,9 @@ impl Evaluator<'_> {
             {
                 continue;
             }
+            if self.advice.is_full() {
+                return;
+            }
             let known = suggest::nearest(name, self.state.scope.names(), false);
             // An unknown base may set it; by custom it does so in capitals.
             if !self.state.known && known.is_none() && !name.contains(char::is_lowercase) {
@@ -243,9 +251,13 @@ impl Evaluator<'_> {
         }
     }
 
-    fn set(&mut self, name: &str, value: &Value, span: Span) {
-        if let Err(error) = self.state.scope.set(name, &value.text, value.certain, self.budget) {
-            self.error(span, error.to_string());
+    fn set(&mut self, name: &str, value: &Value, span: Span) -> Option<()> {
+        match self.state.scope.set(name, &value.text, value.certain, self.budget) {
+            Ok(()) => Some(()),
+            Err(error) => {
+                self.error(span, error.to_string());
+                None
+            }
         }
     }
 
@@ -326,7 +338,7 @@ impl Evaluator<'_> {
         let values = self.pairs(instruction, pairs)?;
         for ((name, value), pair) in values.iter().zip(pairs) {
             self.advise_secret(instruction, "ENV", name, pair.key.span);
-            self.set(name, value, pair.key.span);
+            self.set(name, value, pair.key.span)?;
         }
         let certain = values.iter().all(|(_, value)| value.certain);
         let values = values.into_iter().map(|(name, value)| (name, value.text)).collect();
@@ -387,102 +399,25 @@ impl Evaluator<'_> {
             }
         };
         if let Some(value) = value.as_ref().filter(|_| !NOT_IN_ENVIRONMENT.contains(&name)) {
-            self.set(name, value, span);
+            self.set(name, value, span)?;
         }
         self.state.declare(name, value.as_ref().map(|value| value.text.clone()));
-        let global =
-            self.globals.declared(name).filter(|_| inherited || definition.default.is_none());
-        let own = || Argument {
-            name: name.to_owned(),
-            value: value.as_ref().map(|value| value.text.clone()),
-            description: definition.description.clone(),
-            span: self.place(span),
-            uses: Vec::new(),
-        };
-        // Platform arguments are nobody's to give.
+        let global = self.globals.declared(name).filter(|_| inherited);
+        // Arguments about platforms are nobody's to give.
         if global.is_some() || !inherited {
-            let argument = global.filter(|_| inherited).cloned().unwrap_or_else(own);
+            let own = || {
+                Arc::new(Argument {
+                    name: name.to_owned(),
+                    value: value.as_ref().map(|value| value.text.clone()),
+                    description: definition.description.clone(),
+                    span: self.place(span),
+                    uses: Vec::new(),
+                })
+            };
+            let argument = global.cloned().unwrap_or_else(own);
             self.stage.arguments.push(argument);
         }
         Some(value)
-    }
-
-    fn expose(&mut self, instruction: &Instruction, words: &[Word]) -> Option<(Operation, bool)> {
-        let mut sorted: Vec<&Word> = words.iter().collect();
-        sorted.sort_by(|a, b| a.text.cmp(&b.text));
-        let mut out = Vec::new();
-        let mut certain = true;
-        for word in sorted {
-            let Some(expansion) = self.expanded(instruction, self.lexer(), &word.text, word.span)
-            else {
-                continue;
-            };
-            let texts = expansion.words.clone();
-            if !self.value(expansion).certain {
-                certain = false;
-                continue;
-            }
-            for text in texts {
-                match ports::parse(&text) {
-                    Ok(port) => {
-                        self.advise_port(instruction, &port, &text, word.span);
-                        out.push(port.range);
-                    }
-                    Err(problem) => self.error(word.span, problem),
-                }
-            }
-        }
-        Some((Operation::Expose(out), certain))
-    }
-
-    fn advise_port(
-        &mut self,
-        instruction: &Instruction,
-        port: &ports::Port,
-        text: &str,
-        span: Span,
-    ) {
-        let span = self.place(span);
-        let comments = &instruction.comments;
-        if port.cased {
-            let text =
-                format!("Defined protocol '{text}' in EXPOSE instruction should be lowercase");
-            self.advice.warn(&rules::EXPOSE_PROTO_CASING, comments, span, text);
-        }
-        if port.mapped {
-            let text = format!(
-                "EXPOSE instruction should not define an IP address or host-port mapping, found '{text}'"
-            );
-            self.advice.warn(&rules::EXPOSE_INVALID_FORMAT, comments, span, text);
-        }
-    }
-
-    fn volume(&mut self, instruction: &Instruction, words: &[Word]) -> Option<(Operation, bool)> {
-        let mut out = Vec::new();
-        let mut certain = true;
-        for word in words {
-            let value = self.expand(instruction, word)?;
-            if value.text.is_empty() {
-                self.error(word.span, "VOLUME specified can not be an empty string");
-            }
-            certain &= value.certain;
-            out.push(value.text);
-        }
-        Some((Operation::Volume(out), certain))
-    }
-
-    fn stop_signal(&mut self, instruction: &Instruction, word: &Word) -> Option<(Operation, bool)> {
-        let value = self.expand(instruction, word)?;
-        if value.certain && !signals::is_signal(&value.text) {
-            let upper = value.text.to_ascii_uppercase();
-            let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-            let known = suggest::nearest(name, signals::names(), false);
-            let text = format!("invalid signal: {}", value.text);
-            let span = self.place(word.span);
-            let problem = Diagnostic::error(span, text);
-            self.found.push(problem.suggest(known.map(|name| format!("SIG{name}"))));
-        }
-        Some((Operation::StopSignal(value.text), value.certain))
     }
 
     fn workdir(&mut self, instruction: &Instruction, word: &Word) -> Option<(Operation, bool)> {

@@ -1,5 +1,8 @@
 //! Global arguments: `ARG` before the first `FROM`, and those that are always there.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use super::super::diagnostic::{Diagnostic, Diagnostics};
 use super::super::dockerfile::{ArgDefinition, Dockerfile, Kind};
 use super::super::expand::{Budget, Lexer, Scope, Variables};
@@ -29,7 +32,9 @@ const SPECIAL: [&str; 12] = [
 #[derive(Clone, Debug, Default)]
 pub(super) struct Globals {
     pub scope: Scope,
-    pub arguments: Vec<Argument>,
+    pub arguments: Vec<Arc<Argument>>,
+    /// Where the last declaration of each is.
+    by_name: HashMap<String, usize>,
 }
 
 /// Whether an argument holds a proxy.
@@ -122,19 +127,20 @@ impl Globals {
                 .set(name, value, true, budget)
                 .map_err(|error| Diagnostic::error(definition.name.span, error.to_string()))?;
         }
-        self.arguments.push(Argument {
+        self.by_name.insert(name.clone(), self.arguments.len());
+        self.arguments.push(Arc::new(Argument {
             name: name.clone(),
             value,
             description: definition.description.clone(),
             span: definition.name.span,
             uses,
-        });
+        }));
         Ok(())
     }
 
     /// The last declaration of an argument.
-    pub(super) fn declared(&self, name: &str) -> Option<&Argument> {
-        self.arguments.iter().rev().find(|argument| argument.name == name)
+    pub(super) fn declared(&self, name: &str) -> Option<&Arc<Argument>> {
+        self.by_name.get(name).and_then(|at| self.arguments.get(*at))
     }
 
     /// Whether `FROM` may use a name without a word.

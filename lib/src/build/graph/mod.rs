@@ -8,6 +8,7 @@
 
 mod chmod;
 mod evaluate;
+mod fields;
 mod globals;
 mod json;
 mod options;
@@ -31,6 +32,8 @@ pub use remote::Place;
 pub(super) use remote::has_wildcards;
 pub use stages::plan;
 
+use std::sync::Arc;
+
 use super::dockerfile::{Device, MountKind, Network, Security, Sharing};
 use super::expand::Scope;
 use super::source::Span;
@@ -44,7 +47,7 @@ pub struct Plan {
     /// Which of them is wanted.
     pub target: usize,
     /// Global arguments (`ARG` before the first `FROM`).
-    pub globals: Vec<Argument>,
+    pub globals: Vec<Arc<Argument>>,
     /// Variables that reach every `RUN` but no history and no key: proxies from `--build-arg`.
     pub proxies: Vec<(String, String)>,
     /// `SOURCE_DATE_EPOCH`, as an argument gives it, not interpreted.
@@ -75,7 +78,7 @@ pub struct Stage {
     /// What is done, in order. Empty for a stage that was not looked at.
     pub steps: Vec<Step>,
     /// Arguments it declares or inherits by use.
-    pub arguments: Vec<Argument>,
+    pub arguments: Vec<Arc<Argument>>,
     /// Whether all about its base is known.
     pub known: bool,
 }

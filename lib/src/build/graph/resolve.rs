@@ -1,5 +1,6 @@
 //! What names mean: stages, contexts, images; which stages a target needs.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 
 use super::super::diagnostic::{Diagnostic, Diagnostics};
@@ -30,7 +31,12 @@ pub(super) struct Head {
 pub(super) struct Names {
     by_name: HashMap<String, Vec<usize>>,
     count: usize,
+    /// How often names were compared with those of stages.
+    compared: Cell<usize>,
 }
+
+/// More names than this are not compared with those of stages.
+const MAX_COMPARED: usize = 1000;
 
 /// A need of a stage that one of its instructions brings.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +86,9 @@ impl Names {
 
     /// The stage that a name was probably meant to be, where it means an image instead.
     pub(super) fn nearly(&self, name: &str) -> Option<String> {
-        let plain = !name.contains(['/', ':', '@']);
+        let compared = self.compared.get();
+        let plain = !name.contains(['/', ':', '@']) && compared < MAX_COMPARED;
+        self.compared.set(compared + usize::from(plain));
         plain.then(|| suggest::nearest(name, self.all(), true)).flatten()
     }
 
@@ -188,6 +196,9 @@ impl Resolver<'_> {
             }
         };
         for name in expansion.unset.iter().filter(|name| !self.globals.knows(name)) {
+            if self.advice.is_full() {
+                break;
+            }
             let mut text = format!("FROM argument '{name}' is not declared");
             if let Some(known) = self.nearest_argument(name) {
                 text = format!("{text} (did you mean {known}?)");
@@ -212,7 +223,7 @@ impl Resolver<'_> {
     ) -> Option<Platform> {
         let expansion = self.head_word(from, text, span)?;
         uses.extend(expansion.used.iter().cloned());
-        let known = expansion.unset.iter().find_map(|name| self.nearest_argument(name));
+        let known = expansion.unset.iter().take(10).find_map(|name| self.nearest_argument(name));
         if expansion.text.is_empty() {
             let text = format!("empty platform value from expression {text}");
             self.found.push(Diagnostic::error(span, text).suggest(known));

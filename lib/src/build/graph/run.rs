@@ -13,8 +13,10 @@ impl Evaluator<'_> {
         let mut certain = self.state.known;
         let (arguments, shell, script) = self.arguments(written);
         let mut mounts = Vec::new();
+        let mut agents = 0;
         for word in &written.mounts {
-            if let Some(mount) = self.mount(instruction, word, &mounts, &mut certain) {
+            if let Some(mount) = self.mount(instruction, word, agents, &mut certain) {
+                agents += usize::from(mount.kind == MountKind::Ssh);
                 mounts.push(mount);
             }
         }
@@ -80,7 +82,7 @@ impl Evaluator<'_> {
         &mut self,
         instruction: &Instruction,
         word: &Word,
-        before: &[Mount],
+        agents: usize,
         certain: &mut bool,
     ) -> Option<Mount> {
         let span = word.span;
@@ -107,7 +109,7 @@ impl Evaluator<'_> {
                 return None;
             }
         };
-        let out = self.with_defaults(word, mount, before)?;
+        let out = self.with_defaults(word, mount, agents)?;
         if out.target.as_deref() == Some("/") && sure {
             self.error(span, "invalid mount target \"/\"");
             return None;
@@ -119,7 +121,7 @@ impl Evaluator<'_> {
         &mut self,
         word: &Word,
         mount: dockerfile::Mount,
-        before: &[Mount],
+        agents: usize,
     ) -> Option<Mount> {
         let from = match (&mount.from, mount.kind) {
             (Some(from), MountKind::Bind | MountKind::Cache) => {
@@ -161,7 +163,6 @@ impl Evaluator<'_> {
                 return None;
             }
             MountKind::Ssh => {
-                let agents = before.iter().filter(|m| m.kind == MountKind::Ssh).count();
                 out.id = Some(out.id.unwrap_or_else(|| "default".to_owned()));
                 if mount.target.is_none() {
                     out.target = Some(format!("/run/buildkit/ssh_agent.{agents}"));

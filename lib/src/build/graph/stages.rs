@@ -1,6 +1,7 @@
 //! From a file to a plan: which stages, in which order, with which triggers.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::super::diagnostic::{Diagnostic, Diagnostics};
 use super::super::dockerfile::{Dockerfile, Instruction, Kind, parse_trigger};
@@ -13,6 +14,9 @@ use super::options::{BaseImage, Bases, PlanOptions};
 use super::resolve::{self, Edge, Head, Names, Resolver};
 use super::{Input, Plan, Stage};
 use crate::spec::Platform;
+
+/// What reading a trigger again costs beyond its text.
+const TRIGGER: usize = 256;
 
 /// References below their use are looked at one by one up to this number.
 const MAX_CYCLES: usize = 20;
@@ -153,6 +157,10 @@ impl Planner<'_> {
         let span = self.file.stages[index].from.base.span;
         let mut out = Vec::new();
         for text in texts {
+            if let Err(error) = self.budget.pay(text.len() + TRIGGER) {
+                self.found.push(Diagnostic::error(span, error.to_string()));
+                return out;
+            }
             let read = parse_trigger(&text);
             match read.diagnostics.list().iter().find(|_| read.diagnostics.has_errors()) {
                 Some(problem) => {
@@ -334,7 +342,7 @@ impl Planner<'_> {
     }
 
     /// The global arguments that `FROM` uses.
-    fn used(&self, head: &Head) -> Vec<super::Argument> {
+    fn used(&self, head: &Head) -> Vec<Arc<super::Argument>> {
         head.uses.iter().filter_map(|name| self.globals.declared(name)).cloned().collect()
     }
 

@@ -144,6 +144,10 @@ impl Evaluator<'_> {
         for document in &written.documents {
             let content = document.content();
             if !document.expand {
+                if let Err(error) = self.budget.pay(content.len()) {
+                    self.error(document.span, error.to_string());
+                    return None;
+                }
                 out.documents.push((document.name.clone(), content));
                 continue;
             }

@@ -50,6 +50,8 @@ impl Advice {
 
     /// The same for a warning with hints.
     pub fn add(&mut self, rule: &'static Rule, comments: &[Comment], warning: Diagnostic) {
+        // What is not shown anyway is not looked at closely.
+        let comments = if self.found.is_full() { &[] } else { comments };
         let local = comments.iter().find_map(|comment| Options::of_comment(&comment.text));
         let counts = match local {
             Some(local) => self.options.merged(&local).counts(rule),
@@ -62,6 +64,11 @@ impl Advice {
             self.violated.insert(rule.name);
         }
         self.found.push(warning);
+    }
+
+    /// Whether warnings are only counted by now.
+    pub fn is_full(&self) -> bool {
+        self.found.is_full()
     }
 
     /// What the file's own rules forbid (`error=true`): the error's text.

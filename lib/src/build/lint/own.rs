@@ -24,6 +24,8 @@ pub fn examine(
     advice: &mut Advice,
 ) {
     let kept = kept_stages(plan);
+    let exposed = context.map(exposed_secrets).unwrap_or_default();
+    let mut room = MAX_PATTERN_CHECKS;
     for (index, (stage, written)) in plan.stages.iter().zip(&file.stages).enumerate() {
         if stage.steps.is_empty() && !stage.reachable {
             continue;
@@ -40,7 +42,9 @@ pub fn examine(
             match &step.operation {
                 Operation::Shell(words) => shell_words.clone_from(words),
                 Operation::Run(run) => look.run(run, &shell_words, kept.contains(&index)),
-                Operation::Transfer(transfer) => look.transfer(transfer, context),
+                Operation::Transfer(transfer) => {
+                    look.transfer(transfer, context, &exposed, &mut room)
+                }
                 _ => {}
             }
         }
@@ -117,7 +121,13 @@ impl Look<'_> {
         }
     }
 
-    fn transfer(&mut self, transfer: &Transfer, context: Option<ContextFiles<'_>>) {
+    fn transfer(
+        &mut self,
+        transfer: &Transfer,
+        context: Option<ContextFiles<'_>>,
+        exposed: &[&str],
+        room: &mut usize,
+    ) {
         let (Kind::Copy(written) | Kind::Add(written)) = &self.instruction.kind else { return };
         let several = transfer.sources.len() + transfer.documents.len() > 1;
         let plain = |place: &Place| !matches!(place, Place::Path(path) if has_wildcards(path));
@@ -139,9 +149,13 @@ impl Look<'_> {
         for (place, word) in transfer.sources.iter().zip(&written.paths) {
             let Place::Path(path) = place else { continue };
             if let Some(context) = context {
-                self.ignored(path, word, transfer.add, context);
+                let patterns = context.ignore.patterns().len();
+                if let Some(left) = room.checked_sub(patterns) {
+                    *room = left;
+                    self.ignored(path, word, transfer.add, context);
+                }
             }
-            self.secret(path, word, context);
+            self.secret(path, word, exposed);
         }
     }
 
@@ -165,7 +179,7 @@ impl Look<'_> {
     }
 
     /// `SecretFileCopied`: a source named like one, or one in the directory that is copied whole.
-    fn secret(&mut self, path: &str, word: &Word, context: Option<ContextFiles<'_>>) {
+    fn secret(&mut self, path: &str, word: &Word, exposed: &[&str]) {
         let cleaned = super::super::dockerignore::clean(path);
         let relative = cleaned.trim_start_matches('/');
         let whole = matches!(relative, "" | ".");
@@ -177,16 +191,23 @@ impl Look<'_> {
             }
             return;
         }
-        let Some(context) = context else { return };
-        for name in SECRETS {
-            let left_out = context.ignore.excluded_by(name.as_bytes()).is_some();
-            if !left_out && (context.exists)(name) {
-                let text = format!("{name:?} of the context is copied and usually holds secrets");
-                let hint = "leave it out: a line in .dockerignore";
-                self.warn(&rules::SECRET_FILE_COPIED, word.span, text, hint);
-            }
+        for name in exposed {
+            let text = format!("{name:?} of the context is copied and usually holds secrets");
+            let hint = "leave it out: a line in .dockerignore";
+            self.warn(&rules::SECRET_FILE_COPIED, word.span, text, hint);
         }
     }
+}
+
+/// How many patterns are compared with sources in one file.
+const MAX_PATTERN_CHECKS: usize = 10_000_000;
+
+/// The files in a context's root that usually hold secrets and are not left out.
+fn exposed_secrets(context: ContextFiles<'_>) -> Vec<&'static str> {
+    let exposed = |name: &&str| {
+        context.ignore.excluded_by(name.as_bytes()).is_none() && (context.exists)(name)
+    };
+    SECRETS.into_iter().filter(exposed).collect()
 }
 
 /// Files and directories that hold secrets wherever they stand.

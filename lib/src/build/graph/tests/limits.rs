@@ -68,9 +68,43 @@ fn wide_port_ranges_cost_nothing() {
 #[test]
 fn many_references_below_end() {
     let mut text = String::new();
-    for at in 0..900 {
-        text.push_str(&format!("FROM scratch AS s{at}\nCOPY --from=s{} a b\n", (at + 1) % 900));
+    for at in 0..300 {
+        text.push_str(&format!("FROM scratch AS s{at}\nCOPY --from=s{} a b\n", (at + 1) % 300));
     }
     let errors = errors_of(&text, &Ask { all: true, ..Ask::default() });
-    assert_eq!(errors.len(), 899, "{:?}", errors.first());
+    assert_eq!(errors.len(), 299, "{:?}", errors.first());
+}
+
+/// Files whose reading would take hours if any step looked back at all that came before. Each is
+/// understood, or refused, in the time that its size explains.
+#[test]
+fn nothing_is_compared_with_everything() {
+    let many = |text: &str, count: usize| text.repeat(count);
+    let numbered = |text: &str, count: usize| -> String {
+        (0..count).map(|at| text.replace('#', &at.to_string())).collect()
+    };
+    let head = "FROM scratch\n";
+    let files = [
+        // Flags, mounts, sources, pairs, markers.
+        format!("{head}COPY {} {} a /b\n", many("--exclude=x ", 4000), many("--link ", 1000)),
+        format!("{head}RUN {} x\n", many("--mount=type=ssh \\\n", 8_000)),
+        format!("{head}COPY {} /x/\n", many("a \\\n", 20_000)),
+        format!("{head}ENV {}\n", numbered("v#=$w# \\\n", 8_000)),
+        format!("{head}COPY {} /x/\n{}", many("<<E ", 900), many("b\nE\n", 900)),
+        // Comments, definitions, unknown words, names that are nowhere.
+        format!("{}ARG {}\n{head}", many("# a text\n", 20_000), many("a \\\n", 20_000)),
+        format!("{head}{}", numbered("UNKNOWN_INSTRUCTION_NUMBER_# x\n", 8_000)),
+        format!("{head}{}", numbered("COPY --from=stage_number_# a b\n", 8_000)),
+        format!("FROM {}\n", many("$a${b}", 5_000)),
+        format!("ARG a=1\n{head}ARG {}\n", many("a \\\n", 20_000)),
+        // Triggers of a base, again and again.
+        format!("FROM scratch AS a\n{}{}", many("ONBUILD RUN x\n", 1000), many("FROM a\n", 900)),
+        // Here-documents without an end.
+        format!("{head}{}", many("RUN <<E\n E\n", 8_000)),
+    ];
+    for text in files {
+        let checked = checked(&text, &Ask { all: true, ..Ask::default() });
+        assert!(checked.found.len() <= crate::build::diagnostic::MAX_DIAGNOSTICS);
+        crate::build::call::outline(&checked.plan);
+    }
 }

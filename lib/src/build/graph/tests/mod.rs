@@ -6,6 +6,8 @@ mod run;
 mod stages;
 mod transfer;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::build::check::{self, Checked, Request};
 use crate::build::diagnostic::{Severity, one_line};
@@ -70,4 +72,58 @@ fn steps(body: &str) -> Vec<String> {
     let text = plain(&format!("FROM scratch\n{body}\n"));
     let rest = |line: &str| line.trim_start().split_once(' ').map(|(_, rest)| rest.to_owned());
     text.lines().skip(1).filter_map(rest).collect()
+}
+
+proptest! {
+    /// Whatever a file says, it is checked, planned and reported without a panic.
+    #[test]
+    fn nothing_panics(
+        lines in prop::collection::vec(
+            (
+                prop::sample::select(vec![
+                    "FROM", "FROM", "FROM", "ARG", "ENV", "RUN", "COPY", "ADD", "EXPOSE", "USER", "WORKDIR",
+                    "ONBUILD COPY", "ONBUILD RUN", "VOLUME", "STOPSIGNAL", "CMD", "HEALTHCHECK CMD", "SHELL",
+                    "LABEL", "# check=skip=all\nRUN", "", "<<E",
+                ]),
+                prop::collection::vec(
+                    prop::sample::select(vec![
+                        "scratch", "x", "y", "$x", "${y:-z}", "${x%%*}", "${", "x=1", "x=$y", "y=${x/a/b}", "as",
+                        "a", "b", "0", "--from=a", "--from=1", "--from=b", "--from=$x", "--platform=$x",
+                        "--mount=target=/c,from=a", "--mount=type=secret,id=$x", "--mount=type=cache",
+                        "--chmod=u+x", "--chmod=99", "--chown=$x", "<<E", "[\"a\"]", ".", "/", "..", "é", "|",
+                        "80/tcp", "1-2", "$x-3", "https://a/b.git", "\\\n", "\nE\n", "apt-get", "update", ".env",
+                    ]),
+                    0..6,
+                ),
+            ),
+            0..14,
+        ),
+        known in any::<bool>(),
+        target in prop::sample::select(vec![None, Some("a"), Some("0"), Some("zz")]),
+    ) {
+        let mut text = String::new();
+        for (keyword, words) in &lines {
+            text.push_str(&format!("{keyword} {}\n", words.join(" ")));
+        }
+        let image = BaseImage {
+            env: vec!["x=v".to_owned()],
+            on_build: vec!["COPY --from=a $x /".to_owned()],
+            ..BaseImage::default()
+        };
+        let bases = [("docker.io/library/x:latest", image)];
+        let ask = Ask {
+            target,
+            all: target.is_none(),
+            arguments: &[("y", "w$x")],
+            contexts: &["b"],
+            bases: if known { &bases } else { &[] },
+        };
+        let checked = checked(&text, &ask);
+        check::text(&checked, true);
+        check::to_json(&checked);
+        check::to_sarif(&checked, "0");
+        to_text(&checked.plan);
+        to_json(&checked.plan, &checked.file.source);
+        crate::build::call::outline(&checked.plan);
+    }
 }
