@@ -4,11 +4,13 @@
 //! `lib/README.md` is the map.
 
 pub mod blob;
+pub mod build;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
 pub mod copy;
 pub mod error;
+pub mod inspect;
 pub mod layer;
 pub mod progress;
 pub mod registry;

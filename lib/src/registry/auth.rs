@@ -256,13 +256,16 @@ impl Authorizer {
         Ok(found)
     }
 
-    /// What to say when the registry refuses everything there is to show.
-    pub(super) fn refused(&self, failure: Failure, anonymous: bool) -> Failure {
-        let text = match anonymous {
-            true => {
-                format!("{} wants to know who asks, and there are no credentials", self.registry)
-            }
-            false => format!("{} does not accept the credentials", self.registry),
+    /// What to say when the registry refuses everything that there is to show.
+    pub(super) fn refused(&self, failure: Failure, errand: &Errand) -> Failure {
+        let known = self.lock().credentials.get(&errand.repository).cloned();
+        let text = match known.unwrap_or(Credential::Anonymous) {
+            Credential::Anonymous => format!(
+                "{} does not serve this to anyone, and there are no credentials for it (or \
+                 nothing has that name)",
+                self.registry
+            ),
+            _ => format!("{} does not accept the credentials for this", self.registry),
         };
         failure.while_doing(text)
     }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
-use crate::blob::{ByteStream, Opening};
-use crate::error::Error;
+use crate::blob::{ByteStream, CHUNK, Opening};
+use crate::error::{Error, Result};
 
 /// What a request carries.
 #[derive(Clone)]
@@ -28,6 +28,34 @@ pub(super) enum Body {
         /// Opens them at their start.
         open: Arc<dyn Fn() -> Opening + Send + Sync>,
     },
+}
+
+impl Body {
+    /// How many bytes there are.
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Body::Empty => 0,
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::Stream { size, .. } => *size,
+        }
+    }
+
+    /// The bytes from their start, if there are any.
+    pub(super) async fn open(&self) -> Result<Option<ByteStream>> {
+        Ok(match self {
+            Body::Empty => None,
+            Body::Bytes(bytes) => Some(in_chunks(bytes.clone())),
+            Body::Stream { open, .. } => Some(open().await?),
+        })
+    }
+}
+
+fn in_chunks(mut bytes: Bytes) -> ByteStream {
+    let chunks = std::iter::from_fn(move || {
+        let chunk = bytes.split_to(bytes.len().min(CHUNK));
+        (!chunk.is_empty()).then_some(Ok(chunk))
+    });
+    Box::pin(stream::iter(chunks))
 }
 
 /// What is known of a body while it is sent.
@@ -86,8 +114,9 @@ pub(super) fn outgoing(
     source: ByteStream,
     watch: Watch,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    let start = (source, None::<Bytes>, watch);
-    stream::unfold(start, |(mut source, mut held, watch)| async move {
+    // HTTP/2 asks again after the end.
+    let start = (source.fuse(), None::<Bytes>, watch);
+    let pieces = stream::unfold(start, |(mut source, mut held, watch)| async move {
         loop {
             watch.lock().waiting_for_source = true;
             let next = source.next().await;
@@ -110,7 +139,8 @@ pub(super) fn outgoing(
             watch.lock().pieces += 1;
             return Some((Ok(piece), (source, held, watch)));
         }
-    })
+    });
+    pieces.fuse()
 }
 
 #[cfg(test)]
@@ -140,6 +170,17 @@ mod tests {
             outgoing(source(items), Watch::default()).map(|item| item.unwrap()).collect().await;
         assert_eq!(sent, ["a", "b", "c"]);
         assert_eq!(outgoing(source(vec![]), Watch::default()).count().await, 0);
+    }
+
+    #[tokio::test]
+    async fn asking_after_the_end_is_harmless() {
+        let ending = |rest: u8| async move { (rest > 0).then(|| (Ok(Bytes::from("x")), rest - 1)) };
+        let strict: ByteStream = Box::pin(stream::unfold(2, ending));
+        let mut sent = Box::pin(outgoing(strict, Watch::default()));
+        for _ in 0..2 {
+            assert_eq!(sent.next().await.unwrap().unwrap(), "x");
+        }
+        assert!(sent.next().await.is_none() && sent.next().await.is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! The client: one for a whole job, so that connections, tokens and knowledge are shared.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::auth::Errand;
 use super::options::{Access, ClientOptions};
@@ -9,6 +9,7 @@ use super::repository::{Place, Repository};
 use super::scope::Scopes;
 use super::server::Server;
 use super::wire::Net;
+use crate::config::Use;
 use crate::error::{Error, Result};
 use crate::spec::Reference;
 
@@ -46,6 +47,7 @@ impl Client {
                 registry: endpoint.registry,
                 errand: Errand { repository: endpoint.repository.clone(), scopes },
                 name: endpoint.repository,
+                lists_referrers: OnceLock::new(),
             }));
         }
         if places.is_empty() {
@@ -54,11 +56,16 @@ impl Client {
         Ok(Repository::new(places, self.inner.options.clone()))
     }
 
-    pub(super) fn options(&self) -> &ClientOptions {
-        &self.inner.options
+    /// The registry itself (`host[:port]`), for what concerns no repository.
+    pub(super) fn registry(&self, registry: &str, purpose: Use) -> Result<Arc<Server>> {
+        // Only the registry counts of the name.
+        let name = Reference::from_parts(registry, "library/any", None, None)?;
+        let endpoints = (self.inner.options.endpoints)(&name, purpose)?;
+        let insecure = endpoints.last().is_some_and(|endpoint| endpoint.insecure);
+        self.server(name.registry(), insecure)
     }
 
-    pub(super) fn server(&self, registry: &str, insecure: bool) -> Result<Arc<Server>> {
+    fn server(&self, registry: &str, insecure: bool) -> Result<Arc<Server>> {
         let key = (registry.to_owned(), insecure);
         let mut servers = self.inner.servers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = servers.get(&key) {

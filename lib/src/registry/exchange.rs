@@ -15,6 +15,7 @@ use reqwest::Url;
 use tokio::time::{Instant, timeout};
 
 use super::address;
+use super::blobs::BULK;
 use super::body::{Body, Watch, outgoing};
 use super::failure::{Failure, MAX_BODY, Refusal, place, shown, unanswered};
 use super::options::Timeouts;
@@ -102,25 +103,18 @@ impl Line<'_> {
         let client = self.net.client(home, url, bulk).map_err(lasting)?;
         // Blobs are asked for as they are stored; nothing here undoes a transfer compression.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let builder = client.request(method.clone(), url.clone());
-        let watch = Watch::default();
-        let answer = match body {
-            Body::Stream { size, open } => {
-                headers.insert(CONTENT_LENGTH, HeaderValue::from(*size));
-                let source = open().await.map_err(Failure::lasting)?;
-                let body = reqwest::Body::wrap_stream(outgoing(source, watch.clone()));
-                let sending = builder.headers(headers).body(body).send();
-                watch.supervise(sending, self.timeouts.stall, self.timeouts.commit).await
-            }
-            Body::Bytes(bytes) => {
-                let sending = builder.headers(headers).body(bytes.clone()).send();
-                timeout(self.timeouts.answer.max(self.timeouts.stall), sending).await.ok()
-            }
-            Body::Empty => {
-                if matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
-                    headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
-                }
-                timeout(self.timeouts.answer, builder.headers(headers).send()).await.ok()
+        let has_length = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
+        if has_length || body.size() > 0 {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.size()));
+        }
+        let (watch, timeouts) = (Watch::default(), self.timeouts);
+        let builder = client.request(method.clone(), url.clone()).headers(headers);
+        let answer = match body.open().await.map_err(Failure::lasting)? {
+            None => timeout(timeouts.answer, builder.send()).await.ok(),
+            Some(source) => {
+                let outgoing = reqwest::Body::wrap_stream(outgoing(source, watch.clone()));
+                let wait = if body.size() > BULK { timeouts.commit } else { timeouts.answer };
+                watch.supervise(builder.body(outgoing).send(), timeouts.stall, wait).await
             }
         };
         if let Some(failure) = watch.take_failure() {
@@ -131,14 +125,17 @@ impl Line<'_> {
             Some(Err(error)) => return Err(unanswered(place, error)),
             Some(Ok(response)) => response,
         };
-        let size: usize =
-            response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        if size > MAX_HEADERS as usize {
-            let text = format!("the answer's headers are larger than {MAX_HEADERS} bytes");
-            return Err(Failure::lasting(Error::caused(ErrorKind::Invalid, place, text)));
-        }
+        check_head(&response).map_err(lasting)?;
         let pace = Pace::new(self.timeouts.stall);
         Ok(Answer { response, place, url: url.clone(), pace })
+    }
+}
+
+fn check_head(response: &reqwest::Response) -> Result<(), Error> {
+    let sizes = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    match sizes.sum::<usize>() > MAX_HEADERS as usize {
+        true => Err(Error::invalid(format!("its headers are larger than {MAX_HEADERS} bytes"))),
+        false => Ok(()),
     }
 }
 

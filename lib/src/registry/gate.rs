@@ -77,9 +77,12 @@ impl Gate {
     /// The server has too much to do: fewer requests, and none for a while.
     pub(super) fn complained(&self, pause: Duration) {
         let mut state = self.lock();
-        state.limit = (state.limit / 2).max(1);
+        let (now, until) = (Instant::now(), Instant::now() + pause);
+        // Answers to requests that were under way already say nothing new.
+        if state.closed_until.is_none_or(|closed| closed <= now) {
+            state.limit = (state.limit / 2).max(1);
+        }
         state.answers = 0;
-        let until = Instant::now() + pause;
         state.closed_until = state.closed_until.max(Some(until));
     }
 }
@@ -110,6 +113,14 @@ mod tests {
             (0..answers).for_each(|_| gate.answered());
             assert_eq!(limit(&gate), expected);
         }
+    }
+
+    #[test]
+    fn a_burst_of_complaints_is_one() {
+        let gate = Gate::new(8);
+        gate.complained(Duration::from_secs(60));
+        gate.complained(Duration::from_secs(60));
+        assert_eq!(limit(&gate), 4);
     }
 
     #[tokio::test]

@@ -50,11 +50,7 @@ impl Repository {
 impl Client {
     /// The repositories of a registry (`host[:port]`), where it tells them.
     pub async fn catalog(&self, registry: &str) -> Result<Vec<String>> {
-        // Only the registry counts of the name; there is no catalog of a repository.
-        let name = Reference::from_parts(registry, "library/catalog", None, None)?;
-        let endpoints = (self.options().endpoints)(&name, Use::List)?;
-        let insecure = endpoints.last().is_some_and(|endpoint| endpoint.insecure);
-        let server = self.server(name.registry(), insecure)?;
+        let server = self.registry(registry, Use::List)?;
         let errand = Errand { repository: String::new(), scopes: Scopes::catalog() };
         let path = format!("/v2/_catalog?n={PAGE}");
         let read = |page: CatalogPage| page.repositories.unwrap_or_default();

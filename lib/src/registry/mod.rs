@@ -33,7 +33,7 @@ mod retry;
 mod scope;
 mod server;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls;
 mod token;
 mod upload;

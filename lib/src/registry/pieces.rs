@@ -15,6 +15,7 @@ use super::exchange::Answer;
 use super::failure::{Failure, Retry};
 use super::journal::{Entry, Journal};
 use super::repository::{Place, Repository};
+use super::retry::persist;
 use super::upload::UploadSession;
 use crate::blob::{Blob, ByteStream, Verifier};
 use crate::error::{Error, ErrorKind, Result};
@@ -40,12 +41,8 @@ impl Repository {
             place.put_whole(&digest, size, Body::Bytes(first), session).await?;
             return Ok((digest, size));
         }
-        let session = match session {
-            Some(session) => session,
-            None => place.begin().await?,
-        };
-        let size_of_piece = self.piece_size(&session);
-        let mut upload = Upload { place, session, held: 0 };
+        let mut upload = Upload::begin(place, session).await?;
+        let size_of_piece = self.piece_size(&upload.session);
         let mut hasher = Hasher::new(Algorithm::Sha256);
         let mut piece = first;
         while !piece.is_empty() {
@@ -104,27 +101,13 @@ impl Repository {
         open: &(dyn Fn() -> Blob + Send + Sync),
         journal: &mut Journal,
     ) -> Result<(), Broken> {
-        let place = self.primary();
-        let mut hasher = None;
-        let mut upload = match self.resumed(size, journal).await {
-            Some((upload, state)) => {
-                hasher = state;
-                upload
-            }
-            None => {
-                let session = match session {
-                    Some(session) => session,
-                    None => place.begin().await?,
-                };
-                Upload { place, session, held: 0 }
-            }
+        let (mut upload, state) = match self.resumed(size, journal).await {
+            Some(resumed) => resumed,
+            None => (Upload::begin(self.primary(), session).await?, None),
         };
         let size_of_piece = self.piece_size(&upload.session);
-        let mut hasher = hasher.filter(|hasher| hasher.count() == upload.held);
-        let mut content =
-            Pieces::new(open_at(open(), digest, size, &mut hasher, upload.held).await?);
-        let mut hasher = hasher.unwrap_or_else(|| Hasher::new(digest.algorithm()));
-        let keeps_state = hasher.count() == upload.held;
+        let opened = open_at(open(), digest, size, upload.held, state).await?;
+        let (mut content, mut hasher) = (Pieces::new(opened.0), opened.1);
         loop {
             let piece = match content.next(size_of_piece).await {
                 Ok(piece) => piece,
@@ -135,22 +118,20 @@ impl Repository {
                 }
             };
             if piece.is_empty() {
-                break;
+                return upload.finish(digest).await;
             }
-            if keeps_state && journal.is_kept() {
+            if let Some(hasher) = hasher.as_mut().filter(|_| journal.is_kept()) {
                 hasher.update(&piece);
             }
             upload.send(piece).await?;
-            let state = (keeps_state && hasher.count() == upload.held).then_some(&hasher);
-            journal.note(&upload.session, upload.held, state).await?;
+            journal.note(&upload.session, upload.held, hasher.as_ref()).await?;
         }
-        Ok(upload.finish(digest).await?)
     }
 
     /// The upload that an earlier process has left, if the registry still has it.
     async fn resumed(&self, size: u64, journal: &Journal) -> Option<(Upload<'_>, Option<Hasher>)> {
         let Entry { session, hasher } = journal.entry()?;
-        let mut upload = Upload { place: self.primary(), session, held: 0 };
+        let mut upload = Upload { place: self.primary(), session, held: 0, inherited: true };
         // Whatever goes wrong here, beginning anew is always possible.
         upload.held = upload.ask_position().await.ok()?;
         (upload.held <= size).then_some((upload, hasher))
@@ -161,21 +142,26 @@ impl Repository {
     }
 }
 
-/// The verified content from `position` on. A state of the hash there saves reading what comes
-/// before; without one it is read and dropped.
+/// The verified content from `position` on, and the hash over what comes before where it is worth
+/// noting: where reading that again would cost a download. Local content is read again and dropped.
 async fn open_at(
     blob: Blob,
     digest: &Digest,
     size: u64,
-    state: &mut Option<Hasher>,
     position: u64,
-) -> Result<ByteStream> {
-    if let (Blob::Remote(remote), Some(hasher)) = (&blob, state.as_ref())
-        && let Some(verifier) = Verifier::resume(digest, size, hasher.clone())
-    {
-        return Ok(Box::pin(remote.stream(Some(verifier)).await?));
+    state: Option<Hasher>,
+) -> Result<(ByteStream, Option<Hasher>)> {
+    if let Blob::Remote(remote) = &blob {
+        let state = match position {
+            0 => Some(Hasher::new(digest.algorithm())),
+            _ => state.filter(|hasher| hasher.count() == position),
+        };
+        if let Some(hasher) = state
+            && let Some(verifier) = Verifier::resume(digest, size, hasher.clone())
+        {
+            return Ok((Box::pin(remote.stream(Some(verifier)).await?), Some(hasher)));
+        }
     }
-    *state = None;
     let stream = blob.into_stream().await?;
     let skipping = stream.scan(position, |skip, item| {
         let item = item.map(|chunk| {
@@ -185,7 +171,7 @@ async fn open_at(
         });
         std::future::ready(Some(item))
     });
-    Ok(Box::pin(skipping))
+    Ok((Box::pin(skipping), None))
 }
 
 /// How an upload ended early.
@@ -216,9 +202,23 @@ struct Upload<'a> {
     session: UploadSession,
     /// Bytes that the registry has acknowledged.
     held: u64,
+    /// Begun by another process, and not known to be of use yet.
+    inherited: bool,
 }
 
 impl Upload<'_> {
+    /// Begins an upload, if the registry has not begun one already.
+    async fn begin(place: &Place, begun: Option<UploadSession>) -> Result<Upload<'_>> {
+        let session = match begun {
+            Some(session) => session,
+            None => {
+                let (patience, progress) = (place.server.patience(), place.server.progress());
+                persist(patience, progress, || place.begin_upload()).await?
+            }
+        };
+        Ok(Upload { place, session, held: 0, inherited: false })
+    }
+
     /// Sends one piece until the registry has all of it.
     async fn send(&mut self, piece: Bytes) -> Result<(), Broken> {
         let start = self.held;
@@ -229,7 +229,7 @@ impl Upload<'_> {
             let before = self.held;
             let failure = match self.patch(rest).await {
                 Ok(held) if held > before && held <= end => {
-                    self.held = held;
+                    (self.held, self.inherited) = (held, false);
                     continue;
                 }
                 Ok(held) => {
@@ -242,7 +242,13 @@ impl Upload<'_> {
             let is_range = failure.error.kind() == ErrorKind::Corrupt;
             let retry = if is_range { Retry::Later } else { failure.retry };
             let Some(pause) = self.place.server.patience().pause(failed, retry) else {
-                return Err(Broken::Failed(failure.given_up(failed)));
+                let error = failure.given_up(failed);
+                // What its request may still be doing there is nothing to wait for.
+                return Err(if self.inherited {
+                    Broken::Lost(error)
+                } else {
+                    Broken::Failed(error)
+                });
             };
             let why = failure.error.chain();
             self.place.server.progress().event(Event::Retrying { task: None, why });
@@ -305,13 +311,6 @@ impl Upload<'_> {
     async fn abandoned(self, error: impl Into<Error>) -> Error {
         self.place.cancel_upload(self.session).await;
         error.into()
-    }
-}
-
-impl Place {
-    async fn begin(&self) -> Result<UploadSession> {
-        let (patience, progress) = (self.server.patience(), self.server.progress());
-        super::retry::persist(patience, progress, || self.begin_upload()).await
     }
 }
 

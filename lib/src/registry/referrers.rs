@@ -35,16 +35,25 @@ impl Repository {
         subject: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Vec<Descriptor>> {
-        let found =
-            self.read(0, |place| async move { place.referrers(subject, artifact_type).await });
-        found.await
+        // A mirror that knows of none may just not mirror them, so absence travels as an error.
+        let found = self.read(0, |place| async move {
+            let found = place.referrers(subject, artifact_type).await?;
+            match found.is_empty() {
+                true => Err(Error::not_found(format!("nothing refers to {subject}"))),
+                false => Ok(found),
+            }
+        });
+        match found.await {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            other => other,
+        }
     }
 
     /// Takes a deleted manifest off the list of its subject's referrers, where the registry does
     /// not do that by itself.
     pub async fn forget_referrer(&self, subject: &Digest, referrer: &Digest) -> Result<()> {
         let place = self.primary();
-        if place.lists_referrers(subject).await? {
+        if place.can_list_referrers(subject).await? {
             return Ok(());
         }
         place.rewrite_fallback(subject, &Change::Remove(referrer.clone())).await
@@ -63,7 +72,7 @@ impl Place {
         subject: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Vec<Descriptor>> {
-        let listed = match self.server.lists_referrers.get() {
+        let listed = match self.lists_referrers.get() {
             Some(false) => None,
             _ => self.listed_referrers(subject, artifact_type).await?,
         };
@@ -98,12 +107,12 @@ impl Place {
                 Ok(Some(page)) => page,
                 Ok(None) => break,
                 Err(error) if found.is_empty() && is_unknown(&error) => {
-                    self.server.lists_referrers.get_or_init(|| false);
+                    self.lists_referrers.get_or_init(|| false);
                     return Ok(None);
                 }
                 Err(error) => return Err(error),
             };
-            self.server.lists_referrers.get_or_init(|| true);
+            self.lists_referrers.get_or_init(|| true);
             found.extend(read_index(page.body).map_err(|error| error.while_doing(page.place))?);
             if found.len() > MAX_REFERRERS {
                 return Err(too_many(subject));
@@ -124,8 +133,8 @@ impl Place {
         }
     }
 
-    async fn lists_referrers(&self, subject: &Digest) -> Result<bool> {
-        if let Some(known) = self.server.lists_referrers.get() {
+    async fn can_list_referrers(&self, subject: &Digest) -> Result<bool> {
+        if let Some(known) = self.lists_referrers.get() {
             return Ok(*known);
         }
         let listed = self.listed_referrers(subject, Some("application/none")).await?;
@@ -134,7 +143,7 @@ impl Place {
 
     /// Enters `manifest` into the list of `subject`'s referrers unless the registry does so.
     pub(super) async fn list_referrer(&self, subject: &Digest, manifest: &Manifest) -> Result<()> {
-        if self.lists_referrers(subject).await? {
+        if self.can_list_referrers(subject).await? {
             return Ok(());
         }
         let entry = serde_json::to_value(entry(manifest))

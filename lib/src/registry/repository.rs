@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::Method;
 
@@ -37,6 +37,8 @@ pub(super) struct Place {
     pub(super) name: String,
     /// What requests to it need permission for.
     pub(super) errand: Errand,
+    /// Whether the registry lists referrers itself, once that is known.
+    pub(super) lists_referrers: OnceLock<bool>,
 }
 
 impl Place {
@@ -82,6 +84,7 @@ impl Repository {
         let count = self.places.len();
         let start = self.current.load(Ordering::Relaxed) + skip;
         let mut of_primary = None;
+        // What a mirror lacks is no news; why it fails otherwise may be.
         for index in (0..count).map(|step| (start + step) % count) {
             match attempt(self.places[index].clone()).await {
                 Ok(served) => {
@@ -89,6 +92,7 @@ impl Repository {
                     return Ok(served);
                 }
                 Err(error) if index == count - 1 => of_primary = Some(error),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
                     let text = format!("a mirror failed: {}", error.chain());
                     self.options.progress.event(Event::Warning(text));

@@ -83,6 +83,25 @@ impl Call {
         }
     }
 
+    /// The request to a registry that is at `base`.
+    fn request(&self, base: &Url) -> Result<Request, Failure> {
+        let url = match &self.target {
+            Target::Url(url) => url.clone(),
+            Target::Path(path) => base.join(path).map_err(|error| {
+                let doing = format!("making a URL of {base} and {path}");
+                Failure::lasting(Error::caused(ErrorKind::Invalid, doing, error))
+            })?,
+        };
+        Ok(Request {
+            method: self.method.clone(),
+            url,
+            headers: self.headers.clone(),
+            body: self.body.clone(),
+            bulk: self.bulk,
+            follow: true,
+        })
+    }
+
     /// The same with one more header. `value` must be made of ASCII that we chose ourselves.
     pub(super) fn header(mut self, name: HeaderName, value: &str) -> Call {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -113,8 +132,6 @@ pub(super) struct Server {
     /// Pairs of repositories between which nothing can be mounted.
     refused_mounts: Mutex<HashSet<(String, String)>>,
     pieces: Semaphore,
-    /// Whether it lists referrers itself, once that is known.
-    pub(super) lists_referrers: OnceLock<bool>,
     /// Held while a fallback tag of referrers is rewritten.
     pub(super) rewriting: tokio::sync::Mutex<()>,
 }
@@ -150,7 +167,6 @@ impl Server {
             holders: Mutex::default(),
             refused_mounts: Mutex::default(),
             pieces: Semaphore::new(UPLOADS_IN_PIECES),
-            lists_referrers: OnceLock::new(),
             rewriting: tokio::sync::Mutex::default(),
         })
     }
@@ -210,46 +226,34 @@ impl Server {
     }
 
     async fn ask(&self, base: &Url, call: &Call) -> Result<Answer, Failure> {
-        let url = match &call.target {
-            Target::Url(url) => url.clone(),
-            Target::Path(path) => base.join(path).map_err(|error| {
-                let doing = format!("making a URL of {base} and {path}");
-                Failure::lasting(Error::caused(ErrorKind::Invalid, doing, error))
-            })?,
-        };
-        let request = Request {
-            method: call.method.clone(),
-            url,
-            headers: call.headers.clone(),
-            body: call.body.clone(),
-            bulk: call.bulk,
-            follow: true,
-        };
+        let request = call.request(base)?;
         let (net, home, timeouts) = (&*self.net, &self.home, &self.timeouts);
         let line = Line { net, home, host: base, timeouts };
         if call.anonymous {
             let nothing = Secrets { origin: base, headers: HeaderMap::new() };
             return expected(line.exchange(&request, &nothing).await?, call, None).await;
         }
-        let known = self.authorizer.header(&line, &self.patience, &call.errand).await;
+        let (authorizer, patience) = (&self.authorizer, &self.patience);
+        let known = authorizer.header(&line, patience, &call.errand).await;
         let mut shown = known.map_err(Failure::lasting)?;
         let mut answer = self.exchange(&line, &request, shown.as_ref()).await?;
-        if answer.status() == StatusCode::UNAUTHORIZED && same_origin(&answer.url, base) {
+        if is_challenge(&answer, base) {
             let challenges = challenge::parse(answer.headers("www-authenticate"));
             let refusal = answer.refusal(&secrets(shown.as_ref())).await;
-            let renewed = self
-                .authorizer
-                .renew(&line, &self.patience, &call.errand, &challenges, shown.as_ref())
-                .await
-                .map_err(Failure::lasting)?;
-            let Some(header) = renewed else {
-                return Err(self.authorizer.refused(refusal, shown.is_none()));
-            };
-            shown = Some(header);
+            let renewed =
+                authorizer.renew(&line, patience, &call.errand, &challenges, shown.as_ref()).await;
+            shown = renewed.map_err(Failure::lasting)?;
+            if shown.is_none() {
+                return Err(authorizer.refused(refusal, &call.errand));
+            }
             answer = self.exchange(&line, &request, shown.as_ref()).await?;
         }
         self.pass_on_warnings(&answer);
-        expected(answer, call, shown.as_ref()).await
+        let is_refused = is_challenge(&answer, base);
+        match expected(answer, call, shown.as_ref()).await {
+            Err(failure) if is_refused => Err(authorizer.refused(failure, &call.errand)),
+            other => other,
+        }
     }
 
     async fn exchange(
@@ -311,6 +315,11 @@ impl Server {
     }
 }
 
+/// Whether the registry itself, and nobody that it sent us to, wants to know who asks.
+fn is_challenge(answer: &Answer, base: &Url) -> bool {
+    answer.status() == StatusCode::UNAUTHORIZED && same_origin(&answer.url, base)
+}
+
 /// The answer, if the caller expected one of its status.
 async fn expected(
     answer: Answer,
@@ -328,8 +337,10 @@ fn is_other_protocol(outcome: &Result<Answer, Failure>) -> bool {
     match outcome {
         Ok(_) => false,
         Err(failure) => {
-            // What Go's server says to whoever speaks plain HTTP to it.
-            !failure.heard || failure.error.chain().contains("HTTP request to an HTTPS server")
+            // What Go's server says to whoever speaks plain HTTP to it; to HEAD, without the text.
+            let text = failure.error.chain();
+            let refused = text.starts_with("HEAD http://") && text.ends_with("400 Bad Request");
+            !failure.heard || refused || text.contains("HTTP request to an HTTPS server")
         }
     }
 }

@@ -17,7 +17,7 @@ use super::auth::Errand;
 use super::blobs::BULK;
 use super::body::Body;
 use super::exchange::Answer;
-use super::failure::{Failure, shown};
+use super::failure::{Failure, Retry, shown};
 use super::options::Access;
 use super::repository::{Place, Repository};
 use super::retry::persist;
@@ -55,6 +55,11 @@ impl Repository {
     /// [`Mount::Refused`].
     pub async fn mount_blob(&self, digest: &Digest, from: &str) -> Result<Mount> {
         self.primary().mount_blob(digest, from).await
+    }
+
+    /// Tells the registry that an upload that it has begun will not be used.
+    pub async fn cancel_upload(&self, session: UploadSession) {
+        self.primary().cancel_upload(session).await;
     }
 
     /// Whether the repository has a blob, as far as this process has seen: no request is made.
@@ -183,7 +188,11 @@ impl Place {
                 Some(session) => session,
                 None => self.begin_upload().await?,
             };
-            self.finish_upload(session, digest, size, body.clone()).await
+            let finished = self.finish_upload(session.clone(), digest, size, body.clone()).await;
+            if finished.as_ref().is_err_and(|failure| failure.retry == Retry::Never) {
+                self.cancel_upload(session).await;
+            }
+            finished
         })
         .await
     }

@@ -12,7 +12,7 @@ use super::options::Signal;
 use super::runc::{Bundle, Runtime};
 use super::streams::{Relays, Streams};
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::sys::{Ended, SignalQueue, Wait, Watched, spawn_clean, wait_any};
+use crate::sys::{Ended, SignalQueue, Wait, Watched, wait_any};
 
 /// How soon a signal that came too early is tried again.
 const RETRY: Duration = Duration::from_millis(5);
@@ -102,10 +102,7 @@ impl Runtime {
         command.arg(&bundle.id);
         let seen = bundle.clone();
         relays.connect(&mut command, streams, Box::new(move || seen.pid().is_some()))?;
-        let child = spawn_clean(&mut command).map_err(|error| self.cannot_start(error))?;
-        // With the command go our ends of what the container uses: only then pipes can end.
-        drop(command);
-        Watched::new(child.id()).doing(|| "watching the container runtime")
+        self.spawn(command)
     }
 
     /// Passes signals on until the runtime has ended.

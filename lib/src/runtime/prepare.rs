@@ -6,14 +6,14 @@
 //! the runtime never meets a link there (CVE-2019-19921 and later, CVE-2026-41579). What was made
 //! is remembered, so that builds can take it away again. Does not mount anything.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
 
 use super::mounted::Mounted;
 use super::options::{MountRequest, MountSource};
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::sys::{Dir, FileKind, Gap, Meta, Pin, Root, set_mode};
+use crate::sys::{Dir, FileKind, Gap, Meta, Pin, Root, detach, set_mode};
 
 /// Where the kernel's file systems go; below them the runtime makes what it needs.
 const KERNEL: [&[u8]; 3] = [b"dev", b"proc", b"sys"];
@@ -246,39 +246,70 @@ fn make_file(parent: &Dir, name: &[u8]) -> std::io::Result<()> {
     set_mode(parent.create_file(name, FILE_MODE)?, FILE_MODE)
 }
 
-/// The content of mounts, each held by a handle until the runtime has mounted it.
-#[derive(Debug, Default)]
+/// The content of mounts, each held by a handle and mounted in a staging directory, from where the
+/// runtime takes it: whatever happens to its name meanwhile.
+///
+/// Best used in a thread with [`own_mounts`](crate::sys::own_mounts). Dropping it takes the staged
+/// mounts away.
+#[derive(Debug)]
 pub struct Sources {
-    pins: Vec<(String, Pin)>,
+    staging: PathBuf,
+    staged: Vec<(String, PathBuf)>,
 }
 
 impl Sources {
+    /// Stages in an empty directory.
+    pub fn in_directory(staging: &Path) -> Sources {
+        Sources { staging: staging.to_owned(), staged: Vec::new() }
+    }
+
     /// Holds the sources of all binds, making directories that may be made.
     ///
     /// Fails when a source is missing, with Docker's words.
-    pub fn pin_binds(mounts: &[MountRequest]) -> Result<Sources> {
-        let mut sources = Sources::default();
+    pub fn hold_binds(&mut self, mounts: &[MountRequest]) -> Result<()> {
         for mount in mounts {
             if let MountSource::Bind { path, create } = &mount.source {
-                sources.pins.push((mount.target.clone(), pin_bind(path, *create)?));
+                let pin = pin_bind(path, *create)?;
+                self.stage(&mount.target, &pin)?;
             }
         }
-        Ok(sources)
+        Ok(())
     }
 
     /// Holds a part of a directory (a volume's, an image's) for the mount at `target`; links lead
     /// nowhere but inside the directory.
-    pub fn pin_inside(&mut self, target: &str, directory: &Path, part: &str) -> Result<()> {
+    pub fn hold_part(&mut self, target: &str, directory: &Path, part: &str) -> Result<()> {
         let opening = || format!("opening {part:?} in {}", directory.display());
         let root = Root::open(directory)?;
         let pin = Pin::inside(&root, part.as_bytes()).doing(opening)?;
-        self.pins.push((target.to_owned(), pin));
-        Ok(())
+        self.stage(target, &pin)
     }
 
     /// The paths for [`Container::sources`](super::config::Container), good while this lives.
-    pub fn paths(&self) -> impl Iterator<Item = (String, std::path::PathBuf)> {
-        self.pins.iter().map(|(target, pin)| (target.clone(), pin.path()))
+    pub fn paths(&self) -> impl Iterator<Item = (String, PathBuf)> {
+        self.staged.iter().cloned()
+    }
+
+    fn stage(&mut self, target: &str, pin: &Pin) -> Result<()> {
+        let staging = || format!("holding the source of the mount at {target}");
+        let place = self.staging.join(self.staged.len().to_string());
+        match pin.meta().doing(staging)?.kind {
+            FileKind::Directory => std::fs::create_dir(&place).doing(staging)?,
+            _ => drop(std::fs::File::create_new(&place).doing(staging)?),
+        }
+        pin.attach(&place).doing(staging)?;
+        self.staged.push((target.to_owned(), place));
+        Ok(())
+    }
+}
+
+impl Drop for Sources {
+    fn drop(&mut self) {
+        for (_, place) in &self.staged {
+            // What cannot be taken away is swept with the directory it is in.
+            let _ = detach(place);
+            let _ = std::fs::remove_file(place).or_else(|_| std::fs::remove_dir(place));
+        }
     }
 }
 

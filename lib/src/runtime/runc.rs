@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::config::to_json;
 use super::options::Signal;
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::sys::spawn_clean;
+use crate::sys::{Watched, spawn_clean};
 
 const CONFIG: &str = "config.json";
 const LOG: &str = "runtime.log";
@@ -117,6 +117,17 @@ impl Runtime {
         command
     }
 
+    /// Starts the runtime. With the command go our ends of the pipes that the container uses: only
+    /// then they can end.
+    pub(super) fn spawn(&self, mut command: Command) -> Result<Watched> {
+        let mut child = spawn_clean(&mut command).map_err(|error| self.cannot_start(error))?;
+        Watched::new(child.id()).map_err(|error| {
+            // Nobody would see it end.
+            let _ = child.kill().and_then(|()| child.wait().map(drop));
+            Error::io("watching the container runtime", error)
+        })
+    }
+
     /// Sends a signal to the container's first process.
     pub fn kill(&self, bundle: &Bundle, signal: Signal) -> Result<()> {
         let mut command = self.command(bundle, "kill");
@@ -131,10 +142,9 @@ impl Runtime {
         self.call(bundle, command, "removing the container")
     }
 
-    fn call(&self, bundle: &Bundle, mut command: Command, doing: &'static str) -> Result<()> {
-        let mut child = spawn_clean(&mut command).map_err(|error| self.cannot_start(error))?;
-        let status = child.wait().doing(|| doing)?;
-        if status.success() { Ok(()) } else { Err(self.failure(bundle, doing)) }
+    fn call(&self, bundle: &Bundle, command: Command, doing: &'static str) -> Result<()> {
+        let ended = self.spawn(command)?.wait().doing(|| doing)?;
+        if ended.code() == 0 { Ok(()) } else { Err(self.failure(bundle, doing)) }
     }
 
     /// The runtime itself could not be started.

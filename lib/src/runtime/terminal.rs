@@ -17,7 +17,7 @@ use super::streams::Relays;
 use crate::error::{IoContext, Result};
 use crate::sys::{
     Dir, RawTerminal, Wait, Watched, adopt_orphans, receive_file, set_nonblocking,
-    set_terminal_size, spawn_clean, terminal_size, wait_any,
+    set_terminal_size, terminal_size, wait_any,
 };
 
 const SOCKET: &str = "console.sock";
@@ -58,6 +58,8 @@ impl Runtime {
         control: Control<'_>,
     ) -> Result<Outcome> {
         bundle.sweep()?;
+        // Before the start: after it nothing may fail and leave the container alone.
+        let mut relays = Relays::new()?;
         let (process, terminal) = match self.start_on_terminal(bundle) {
             Ok(started) => started,
             Err(error) => {
@@ -65,7 +67,6 @@ impl Runtime {
                 return Err(error);
             }
         };
-        let mut relays = Relays::new()?;
         // Until all output is out, the person's terminal must not add to it.
         let raw = raw_terminal(&person);
         let talk = raw.and_then(|raw| {
@@ -94,8 +95,7 @@ impl Runtime {
         let socket = ConsoleSocket::make(bundle)?;
         let mut command = self.run_command(bundle);
         command.arg("--detach").arg("--console-socket").arg(SOCKET).arg(&bundle.id);
-        let child = spawn_clean(&mut command).map_err(|error| self.cannot_start(error))?;
-        let runtime = Watched::new(child.id()).doing(starting)?;
+        let runtime = self.spawn(command)?;
         let terminal = socket.wait(&runtime).doing(starting)?;
         let ended = runtime.wait().doing(starting)?;
         match (ended.code(), terminal, bundle.pid()) {

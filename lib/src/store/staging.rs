@@ -134,6 +134,7 @@ impl Staging {
     }
 
     /// All that was collected.
+    #[cfg(test)]
     pub(crate) fn digests(&self) -> Vec<Digest> {
         self.files().keys().cloned().collect()
     }
@@ -177,7 +178,7 @@ impl Staging {
         }
         let name = self.fresh_name();
         if let Blob::Remote(remote) = &content
-            && let Some(partial) = self.partial(remote, expected)
+            && let Some(partial) = self.partial(remote, expected).await?
         {
             let whole = partial.receive(remote).await?;
             whole.move_to(&self.path.join(&self.name).join(&name))?;
@@ -201,13 +202,19 @@ impl Staging {
     }
 
     /// The kept part of a large download, if it can be kept at all.
-    fn partial(&self, remote: &RemoteBlob, expected: Option<&Descriptor>) -> Option<Partial> {
+    async fn partial(
+        &self,
+        remote: &RemoteBlob,
+        expected: Option<&Descriptor>,
+    ) -> Result<Option<Partial>> {
         let as_expected =
             expected.is_none_or(|known| known.digest == remote.digest && known.size == remote.size);
         if !as_expected || remote.size < WORTH_KEEPING {
-            return None;
+            return Ok(None);
         }
-        self.partials.as_ref()?.take(&remote.digest, remote.size, &self.path)
+        let Some(partials) = self.partials.clone() else { return Ok(None) };
+        let (digest, size, path) = (remote.digest.clone(), remote.size, self.path.clone());
+        blocking(move || Ok(partials.take(&digest, size, &path))).await
     }
 
     /// Brings `digests`, as far as they are new, to disk.

@@ -7,8 +7,8 @@ use std::process::{Child, Command};
 
 use rustix::process::{Pid, PidfdFlags, WaitOptions};
 
-/// Starts a program in a process group of its own, with no signal blocked and no open file but
-/// those that the command gives it as standard streams.
+/// Starts a program in a process group of its own, with no signal blocked or ignored and no open
+/// file but those that the command gives it as standard streams.
 pub fn spawn_clean(command: &mut Command) -> io::Result<Child> {
     command.process_group(0);
     // SAFETY: between fork and exec the closure only makes system calls on memory of its own.
@@ -19,6 +19,10 @@ pub fn spawn_clean(command: &mut Command) -> io::Result<Child> {
             libc::sigemptyset(&mut none);
             if libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut()) != 0 {
                 return Err(io::Error::last_os_error());
+            }
+            // The C library's own signals stay out of reach, and two cannot be set: no harm.
+            for number in 1..=libc::SIGRTMAX() {
+                libc::signal(number, libc::SIG_DFL);
             }
             // Also what we inherited ourselves without knowing.
             let flags = libc::CLOSE_RANGE_CLOEXEC as libc::c_int;

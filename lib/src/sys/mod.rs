@@ -14,6 +14,7 @@ mod file;
 mod lock;
 mod machine;
 mod meta;
+mod mounts;
 mod pin;
 mod poll;
 mod process;
@@ -34,11 +35,12 @@ pub use meta::{
     Device, FileKind, Meta, Time, effective_ids, file_creation_mask, set_mode, set_owner, set_time,
     sync_filesystem,
 };
+pub use mounts::{detach, own_mounts};
 pub use pin::Pin;
 pub use poll::{Wait, wait_any};
 pub use process::{available_cores, effective_uid};
 pub use root::{Gap, Root, Walked};
-pub use signals::{SignalQueue, default_sigpipe, no_sigpipe_here};
+pub use signals::{SignalQueue, die_of_closed_pipe, no_sigpipe_here};
 pub use terminal::{
     HiddenInput, RawTerminal, receive_file, set_nonblocking, set_terminal_size, terminal_size,
 };

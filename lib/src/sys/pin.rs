@@ -1,10 +1,11 @@
-//! Objects held by a handle, for programs that only know paths.
+//! Files and directories held by a handle, to be mounted where they are needed.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 use super::dir::resolve;
 use super::meta::Meta;
@@ -37,8 +38,14 @@ impl Pin {
         Meta::of(&self.fd)
     }
 
-    /// A path that leads other processes of the same user to this very object, while this lives.
-    pub fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), self.fd.as_fd().as_raw_fd()))
+    /// Mounts it, with all that is mounted below it, on the file or directory `place`.
+    pub fn attach(&self, place: &Path) -> io::Result<()> {
+        let copy = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_EMPTY_PATH
+            | OpenTreeFlags::AT_RECURSIVE;
+        let tree = open_tree(&self.fd, "", copy)?;
+        let how = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        Ok(move_mount(&tree, "", CWD, place, how)?)
     }
 }

@@ -73,7 +73,9 @@ async fn other_tags(
     digest: &Digest,
 ) -> Result<Vec<String>> {
     let mut others = Vec::new();
-    for tag in places.tags(name, side).await? {
+    let mut tags = places.tags(name, side).await?;
+    tags.sort();
+    for tag in tags {
         if tag == name.tag_or_latest() {
             continue;
         }

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// A running registry; stopped when dropped.
-pub(super) struct Distribution {
+pub(crate) struct Distribution {
     process: Child,
     place: tempfile::TempDir,
     port: u16,
@@ -17,7 +17,12 @@ pub(super) struct Distribution {
 
 impl Distribution {
     /// Starts one; `None` where it is not installed. `more` is added to its configuration.
-    pub(super) fn start(more: &str) -> Option<Distribution> {
+    pub(crate) fn start(more: &str) -> Option<Distribution> {
+        Distribution::start_with("", more)
+    }
+
+    /// The same with more lines below `http:`.
+    pub(crate) fn start_with(http: &str, more: &str) -> Option<Distribution> {
         let program = Path::new("/usr/bin/docker-registry");
         if !program.exists() {
             eprintln!("skipped: {} is not installed", program.display());
@@ -28,7 +33,7 @@ impl Distribution {
         let data = place.path().join("data");
         let config = format!(
             "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    \
-             enabled: true\nhttp:\n  addr: 127.0.0.1:{port}\nvalidation:\n  manifests:\n    \
+             enabled: true\nhttp:\n  addr: 127.0.0.1:{port}\n{http}validation:\n  manifests:\n    \
              urls:\n      allow:\n        - ^https?://\n{more}",
             data.display()
         );
@@ -55,14 +60,18 @@ impl Distribution {
     }
 
     /// `127.0.0.1:port`.
-    pub(super) fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Everything that was logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.place.path().join("log")).unwrap()
+    }
+
     /// The requests since the last call: `METHOD path status`.
-    pub(super) fn requests(&mut self) -> Vec<String> {
-        let log = std::fs::read_to_string(self.place.path().join("log")).unwrap();
-        let requests: Vec<_> = log.lines().filter_map(read_access).collect();
+    pub(crate) fn requests(&mut self) -> Vec<String> {
+        let requests: Vec<_> = self.log().lines().filter_map(read_access).collect();
         let new = requests[self.counted..].to_vec();
         self.counted = requests.len();
         new
@@ -82,5 +91,24 @@ impl Drop for Distribution {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// Runs a program; `false` where it is not installed.
+pub(crate) fn run(program: &str, arguments: &[&str], stdout: Option<&Path>) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stderr(std::process::Stdio::null());
+    if let Some(path) = stdout {
+        command.stdout(std::fs::File::create(path).unwrap());
+    }
+    match command.status() {
+        Ok(status) => {
+            assert!(status.success(), "{program} {arguments:?}");
+            true
+        }
+        Err(error) => {
+            eprintln!("skipped: {program}: {error}");
+            false
+        }
     }
 }

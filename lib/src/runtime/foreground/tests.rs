@@ -110,7 +110,10 @@ impl Machine {
         let user = options.user.clone().unwrap_or_default();
         let hosts = path.join("hosts");
         fs::write(&hosts, "127.0.0.1\tlocalhost\n").unwrap();
-        let sources = Sources::pin_binds(&options.mounts).unwrap();
+        let staging = path.join("staging");
+        fs::create_dir_all(&staging).unwrap();
+        let mut sources = Sources::in_directory(&staging);
+        sources.hold_binds(&options.mounts).unwrap();
         let container = Container {
             id: format!("creel-test-{:016x}", RandomState::new().hash_one(1)),
             root: path.join("root"),
@@ -241,6 +244,9 @@ fn isolation_is_docker_s() {
     ] {
         assert!(status.lines().any(|have| have == line), "{line} in\n{status}");
     }
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).unwrap();
+    // The C library keeps signals 32 and 33 for itself.
+    assert_eq!(u64::from_str_radix(ignored, 16).unwrap() & !(0b11 << 31), 0, "{status}");
     for script in [
         "echo 1 > /proc/sys/kernel/domainname",
         "echo 1 > /proc/sysrq-trigger",
@@ -292,6 +298,7 @@ fn limits_hold() {
 #[test]
 fn mounts_are_where_they_should_be() {
     need_runtime!();
+    crate::sys::own_mounts().unwrap();
     let mut machine = Machine::new();
     let base = machine.place.path().to_owned();
     fs::create_dir_all(base.join("data/sub")).unwrap();

@@ -1,4 +1,4 @@
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
 use super::*;
@@ -182,23 +182,43 @@ fn directories_and_files_do_not_mix() {
     assert!(place.prepare().unwrap_err().chain().contains("vice-versa"));
 }
 
+/// What is staged for a mount, or why it is not; `skipped` where this process may not mount.
+fn staged(place: &Place, hold: impl FnOnce(&mut Sources) -> Result<()>) -> Option<Result<String>> {
+    if let Err(error) = crate::sys::own_mounts() {
+        eprintln!("skipped: no mounts of its own: {error}");
+        return None;
+    }
+    let staging = place.dir.path().join("staging");
+    std::fs::create_dir_all(&staging).unwrap();
+    let mut sources = Sources::in_directory(&staging);
+    let content = hold(&mut sources).map(|()| {
+        let (_, path) = sources.paths().last().unwrap();
+        std::fs::read_to_string(path).unwrap_or_else(|_| "a directory".to_owned())
+    });
+    drop(sources);
+    assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 0);
+    Some(content)
+}
+
 #[test]
 fn sources_are_held() {
     let place = Place::new();
     let base = place.dir.path();
     let parse = |text: &str| parse_volume(text, base).unwrap();
-    let sources = Sources::pin_binds(&[parse("./hosts:/a"), parse("./new/dir:/b")]).unwrap();
+    let held = staged(&place, |sources| {
+        sources.hold_binds(&[parse("./new/dir:/b"), parse("./hosts:/a")])?;
+        std::fs::rename(base.join("hosts"), base.join("moved")).unwrap();
+        symlink("/etc/passwd", base.join("hosts")).unwrap();
+        let targets: Vec<String> = sources.paths().map(|(target, _)| target).collect();
+        assert_eq!(targets, ["/b", "/a"]);
+        Ok(())
+    });
+    let Some(held) = held else { return };
+    assert_eq!(held.unwrap(), "hosts");
     assert!(base.join("new/dir").is_dir());
-    let paths: Vec<_> = sources.paths().collect();
-    std::fs::rename(base.join("hosts"), base.join("moved")).unwrap();
-    symlink("/etc/passwd", base.join("hosts")).unwrap();
-    assert_eq!(paths[0].0, "/a");
-    assert_eq!(std::fs::read(&paths[0].1).unwrap(), b"hosts");
     let missing = crate::runtime::flags::parse_mount("type=bind,src=/none,dst=/x", base).unwrap();
-    assert_eq!(
-        Sources::pin_binds(&[missing]).unwrap_err().chain(),
-        "bind source path does not exist: /none"
-    );
+    let error = staged(&place, |sources| sources.hold_binds(&[missing])).unwrap().unwrap_err();
+    assert_eq!(error.chain(), "bind source path does not exist: /none");
 }
 
 #[test]
@@ -209,12 +229,13 @@ fn parts_of_a_volume_stay_in_it() {
     std::fs::write(volume.join("d/f"), "inside").unwrap();
     symlink("/d/f", volume.join("link")).unwrap();
     symlink(place.dir.path().join("hosts"), volume.join("bad")).unwrap();
-    std::fs::set_permissions(&volume, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let mut sources = Sources::default();
-    sources.pin_inside("/x", &volume, "link").unwrap();
-    let (_, path) = sources.paths().next().unwrap();
-    assert_eq!(std::fs::read(path).unwrap(), b"inside");
+    for (part, content) in [("link", "inside"), ("d/f", "inside"), ("d", "a directory")] {
+        let held = staged(&place, |sources| sources.hold_part("/x", &volume, part));
+        let Some(held) = held else { return };
+        assert_eq!(held.unwrap(), content, "{part}");
+    }
     for part in ["bad", "../hosts", "d/../../hosts", "none"] {
-        assert!(sources.pin_inside("/x", &volume, part).is_err(), "{part}");
+        let held = staged(&place, |sources| sources.hold_part("/x", &volume, part));
+        assert!(held.unwrap().is_err(), "{part}");
     }
 }

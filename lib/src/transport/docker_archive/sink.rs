@@ -12,7 +12,7 @@ use super::index::Listed;
 use crate::blob::Blob;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::json::to_go_bytes;
-use crate::spec::{Descriptor, Manifest, MediaType, REF_NAME, Reference};
+use crate::spec::{Descriptor, Manifest, MediaType, REF_NAME, Reference, is_tag};
 use crate::transport::archive::Output;
 use crate::transport::layout::{FULL_NAME, INDEX, LayoutIndex, blob_path};
 use crate::transport::layout_archive;
@@ -130,6 +130,10 @@ impl ImageWriter {
         root: &Manifest,
     ) -> Result<()> {
         let name = match name {
+            // A tag alone belongs to the image's own repository.
+            Some(tag) if is_tag(tag) && self.name.is_some() => {
+                self.name.as_ref().map(|own| own.with_tag(tag)).transpose()?
+            }
             Some(name) => Some(checked_reference(name)?),
             None => self.name.clone(),
         };

@@ -1,0 +1,7 @@
+//! `creel-build`: text in, text out.
+
+mod call;
+mod check;
+mod files;
+mod oracle;
+mod plan;
