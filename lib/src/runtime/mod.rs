@@ -25,6 +25,13 @@ pub mod streams;
 pub mod terminal;
 pub mod user;
 
-pub use host::HostFacts;
+pub use config::{Built, Container, build, check_options, to_json};
+pub use foreground::{Control, Outcome};
+pub use host::{HostFacts, HostNames};
+pub use lookup::{CannotStart, find_program};
 pub use options::{ImageDefaults, RunOptions};
+pub use prepare::{Made, Sources, prepare};
+pub use runc::{Bundle, Runtime};
+pub use streams::{Stream, Streams};
+pub use terminal::{Detached, Person};
 pub use user::{Accounts, ResolvedUser};
