@@ -87,7 +87,10 @@ man: release ## Write the man pages to target/man
 	for program in $(PROGRAMS); do target/release/$$program man target/man; done
 
 .PHONY: install
-install: release ## Install programs, man pages and completions: make install PREFIX=
+install: ## Install programs, man pages and completions: make install PREFIX=
+	@# sudo usually has no cargo in its PATH: what was built before is installed then.
+	@if command -v cargo >/dev/null || [ ! -x target/release/$(firstword $(PROGRAMS)) ]; then \
+		$(MAKE) release; fi
 	scripts/stage.sh target/release "$(DESTDIR)$(PREFIX)" $(PROGRAMS)
 
 .PHONY: dist

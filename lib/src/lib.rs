@@ -4,14 +4,17 @@
 //! `lib/README.md` is the map.
 
 pub mod blob;
+pub mod build;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
 pub mod copy;
 pub mod error;
+pub mod inspect;
 pub mod layer;
 pub mod progress;
 pub mod registry;
+pub mod runtime;
 pub mod spec;
 pub mod store;
 pub mod sys;

@@ -226,7 +226,7 @@ pub enum Format {
 }
 
 /// How the work is done.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct WorkArgs {
     /// Blobs on their way at the same time.
     #[arg(short, long, alias = "image-parallel-copies", default_value_t = 6, value_name = "N")]
@@ -237,6 +237,12 @@ pub struct WorkArgs {
     /// Time between tries [default: grows, and obeys Retry-After].
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub retry_delay: Option<std::time::Duration>,
+    /// How long a registry may say nothing.
+    #[arg(long, hide = true, value_name = "TIME", value_parser = duration)]
+    pub stall_timeout: Option<std::time::Duration>,
+    /// Blobs larger than this are uploaded in pieces of this size.
+    #[arg(long, hide = true, value_name = "SIZE", value_parser = size)]
+    pub upload_piece: Option<u64>,
 }
 
 /// Options of both sides.
@@ -334,16 +340,16 @@ pub struct SyncArgs {
     #[arg(short, long, value_enum, value_name = "KIND")]
     pub dest: Option<SyncDestination>,
     /// Only tags that match this regular expression (repeatable).
-    #[arg(long, value_name = "REGEX")]
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
     pub include: Vec<String>,
     /// No tags that match this regular expression (repeatable).
-    #[arg(long, value_name = "REGEX")]
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
     pub exclude: Vec<String>,
     /// Put the whole source name, host included, below the destination.
     #[arg(long)]
     pub scoped: bool,
     /// Append this to every destination tag.
-    #[arg(long, value_name = "SUFFIX")]
+    #[arg(long, value_name = "SUFFIX", allow_hyphen_values = true)]
     pub append_suffix: Option<String>,
     /// Write "digest destination" lines into this file.
     #[arg(long, value_name = "FILE")]
@@ -397,17 +403,17 @@ pub enum SyncDestination {
 
 #[derive(Args)]
 pub struct TagsArgs {
-    /// The repository, or docker-archive:FILE.
+    /// The repository.
     #[arg(value_name = "REPO")]
     pub repository: String,
     /// Also digest, date, size and platforms.
     #[arg(short, long)]
     pub long: bool,
     /// Only tags that match this regular expression (repeatable).
-    #[arg(long, value_name = "REGEX")]
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
     pub include: Vec<String>,
     /// No tags that match this regular expression (repeatable).
-    #[arg(long, value_name = "REGEX")]
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
     pub exclude: Vec<String>,
     #[command(flatten)]
     pub work: WorkArgs,
@@ -632,14 +638,15 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let factor = match unit {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return Err(format!("{text:?} is not a time (as 30s, 10m, 2h or 7d)")),
     };
-    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-    seconds.map(std::time::Duration::from_secs).ok_or_else(|| format!("{text:?} is not a time"))
+    let time = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    time.map(std::time::Duration::from_millis).ok_or_else(|| format!("{text:?} is not a time"))
 }
 
 fn size(text: &str) -> Result<u64, String> {

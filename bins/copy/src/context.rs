@@ -1,12 +1,11 @@
-//! What every verb needs, made from the global options and the environment (which is read here
-//! and nowhere else).
+//! What every verb needs, made from the global options and the environment.
 
 use std::path::PathBuf;
 
-use creel::cli;
-use creel::config::{AuthFile, AuthFormat, Choice, ConfigPaths, Credential, Secret};
+use creel::cli::{self, Surroundings};
+use creel::config::{AuthFile, AuthFormat, ConfigPaths};
 use creel::copy::{Remembered, Session};
-use creel::error::{Error, Result};
+use creel::error::Result;
 use creel::progress::Listener;
 use creel::spec::Platform;
 use creel::store::Store;
@@ -29,22 +28,13 @@ pub struct Context {
 impl Context {
     /// Reads the environment.
     pub fn new(global: Global) -> Result<Context> {
-        let lookup = |name: &str| std::env::var_os(name);
-        let uid = creel::sys::effective_uid();
-        let mut paths = ConfigPaths::from_environment(&lookup, uid);
-        // Not from the variable: each verb has its own --authfile, which clap fills from it.
-        paths.auth_file = None;
-        if let Some(file) = &global.registries_conf {
-            paths.registries_conf = Choice::Explicit(file.clone());
-        }
-        if let Some(file) = &global.policy {
-            paths.policy = Choice::Explicit(file.clone());
-        }
-        let root = match &global.root {
-            Some(root) => root.clone(),
-            None => cli::default_root(&lookup, uid)?,
-        };
+        let found = Surroundings::read(
+            global.root.clone(),
+            global.registries_conf.clone(),
+            global.policy.clone(),
+        )?;
         let listener = cli::listener(global.progress, global.quiet);
+        let Surroundings { paths, root } = found;
         Ok(Context { global, paths, root, listener })
     }
 
@@ -57,6 +47,8 @@ impl Context {
             obey_policy: !self.global.insecure_policy,
             retry_times: work.retry_times,
             retry_delay: work.retry_delay,
+            stall: work.stall_timeout,
+            upload_piece: work.upload_piece.map(|size| usize::try_from(size).unwrap_or(usize::MAX)),
             jobs: work.jobs,
             platform: self.global.platform().unwrap_or_else(Platform::host),
             listener: self.listener.clone(),
@@ -72,9 +64,12 @@ impl Context {
 
     /// What one side of a copy is told.
     pub fn side(&self, side: SideArgs, both: &BothArgs) -> Result<SideOptions> {
+        let pair = side.username.as_deref().zip(side.password.as_deref());
+        let (creds, token) = (side.creds.as_deref(), side.registry_token.as_deref());
+        let credential = cli::given_credential(creds, pair, token, side.no_creds)?;
         let auth_file = side.authfile.clone().or_else(|| both.authfile.clone());
         Ok(SideOptions {
-            credential: credential(&side)?,
+            credential,
             tls_verify: side.tls_verify.or(both.tls_verify),
             auth_file: auth_file.map(|path| AuthFile { path, format: AuthFormat::Containers }),
             cert_dir: side.cert_dir,
@@ -89,41 +84,9 @@ impl Context {
 
     /// A line for people, on stderr.
     pub fn say(&self, text: &str) {
-        if !self.global.quiet && !self.global.json {
-            eprintln!("{text}");
+        let for_programs = self.global.json || self.global.progress == cli::Style::Json;
+        if !self.global.quiet && !for_programs {
+            cli::say(text);
         }
-    }
-}
-
-/// The credential that the flags give, if they give one.
-fn credential(side: &SideArgs) -> Result<Option<Credential>> {
-    let given = [
-        side.creds.is_some(),
-        side.username.is_some(),
-        side.registry_token.is_some(),
-        side.no_creds,
-    ];
-    if given.iter().filter(|given| **given).count() > 1 {
-        return Err(Error::usage(
-            "give credentials in one way only: creds, username, registry-token or no-creds",
-        ));
-    }
-    if side.no_creds {
-        return Ok(Some(Credential::Anonymous));
-    }
-    if let Some(token) = &side.registry_token {
-        return Ok(Some(Credential::RegistryToken(Secret::new(token.as_str()))));
-    }
-    if let (Some(user), Some(password)) = (&side.username, &side.password) {
-        return Ok(Some(Credential::from_login(user.clone(), Secret::new(password.as_str()))));
-    }
-    match side.creds.as_deref().map(|creds| creds.split_once(':').unwrap_or((creds, ""))) {
-        Some(("", _)) => {
-            Err(Error::usage("the credentials have no user name (expected USER[:PASSWORD])"))
-        }
-        Some((user, password)) => {
-            Ok(Some(Credential::from_login(user.to_owned(), Secret::new(password))))
-        }
-        None => Ok(None),
     }
 }

@@ -17,7 +17,6 @@ use args::{Cli, Verb};
 use context::Context;
 
 fn main() -> ExitCode {
-    cli::quiet_pipes();
     let words = cli::with_default_verb(&Cli::command(), std::env::args_os().collect(), "copy");
     let cli = Cli::parse_from(words);
     match run(cli) {
@@ -30,8 +29,9 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<u8> {
     match cli.verb {
         Verb::Completion { shell } => {
-            cli::completion(&mut Cli::command(), shell, &mut std::io::stdout());
-            Ok(0)
+            let mut script = Vec::new();
+            cli::completion(&mut Cli::command(), shell, &mut script);
+            cli::print(&script).map(|()| 0)
         }
         Verb::Man { directory } => cli::man_pages(&Cli::command(), &directory).map(|()| 0),
         verb => {

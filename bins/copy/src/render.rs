@@ -1,6 +1,5 @@
 //! Reports as text or JSON.
 
-use std::io::Write;
 use std::path::Path;
 
 use creel::cli;
@@ -10,8 +9,7 @@ use serde::Serialize;
 
 /// Writes to stdout; a failure to do so is a failure of the program.
 pub fn print(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).doing(|| "writing the result")
+    cli::print(text.as_bytes())
 }
 
 /// Writes a value as indented JSON.

@@ -1,1 +1,47 @@
-fn main() {}
+//! `creel-inspect`: parse, call one verb of the library, render, exit.
+
+#![allow(unreachable_pub, reason = "a program has no outside")]
+
+mod args;
+mod render;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use creel::cli;
+use creel::error::{Error, Result};
+
+use args::{Cli, Verb};
+
+fn main() -> ExitCode {
+    cli::quiet_pipes();
+    let words = cli::with_default_verb(&Cli::command(), std::env::args_os().collect(), "image");
+    match run(Cli::parse_from(words)) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => ExitCode::from(cli::report_failure("creel-inspect", &error)),
+    }
+}
+
+/// Runs one verb; the code says how it went where that is no failure.
+fn run(cli: Cli) -> Result<u8> {
+    let global = cli.global;
+    match cli.verb {
+        Verb::Completion { shell } => {
+            cli::completion(&mut Cli::command(), shell, &mut std::io::stdout());
+            Ok(0)
+        }
+        Verb::Man { directory } => cli::man_pages(&Cli::command(), &directory).map(|()| 0),
+        Verb::Images => verbs::images(&global),
+        Verb::Image(args) => waiting(verbs::image(&global, args)),
+        Verb::Layers(args) => waiting(verbs::layers(&global, args)),
+        Verb::History(args) => waiting(verbs::history(&global, args)),
+        Verb::Tree(args) => waiting(verbs::tree(&global, args)),
+    }
+}
+
+/// Waits for what may need a network.
+fn waiting(work: impl Future<Output = Result<u8>>) -> Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Error::io("starting", error))?.block_on(work)
+}

@@ -1,5 +1,6 @@
 //! How a failure is told: the chain, a hint by kind, and the exit code.
 
+use super::say;
 use crate::error::{Error, ErrorKind};
 
 /// The exit code of copy, inspect and the store verbs.
@@ -21,9 +22,9 @@ pub fn exit_code(kind: ErrorKind) -> u8 {
 
 /// Prints `error` to stderr and returns its exit code. `program` is how to call this one.
 pub fn report_failure(program: &str, error: &Error) -> u8 {
-    eprintln!("{program}: {}", printable(&error.chain()));
+    say(format_args!("{program}: {}", printable(&error.chain())));
     if let Some(hint) = hint(error.kind()) {
-        eprintln!("  hint: {hint}");
+        say(format_args!("  hint: {hint}"));
     }
     exit_code(error.kind())
 }

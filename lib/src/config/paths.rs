@@ -60,6 +60,8 @@ pub struct ConfigPaths {
     pub certs_dirs: Vec<PathBuf>,
     /// `policy.json`.
     pub policy: Choice,
+    /// Where podman and buildah keep their images, unless a place names another root.
+    pub container_stores: Vec<PathBuf>,
 }
 
 impl ConfigPaths {
@@ -86,6 +88,7 @@ impl ConfigPaths {
                 dirs
             },
             policy: Choice::FirstOf(places.user_then_system("policy.json")),
+            container_stores: places.container_store(lookup, uid).into_iter().collect(),
         }
     }
 }
@@ -130,6 +133,19 @@ impl Places {
             }),
         );
         files
+    }
+
+    fn container_store(
+        &self,
+        lookup: &dyn Fn(&str) -> Option<OsString>,
+        uid: u32,
+    ) -> Option<PathBuf> {
+        if uid == 0 {
+            return Some(PathBuf::from("/var/lib/containers/storage"));
+        }
+        let data = set(lookup, "XDG_DATA_HOME").filter(|path| path.is_absolute());
+        let data = data.or_else(|| self.home.as_ref().map(|home| home.join(".local/share")));
+        data.map(|data| data.join("containers/storage"))
     }
 
     fn user_then_system(&self, name: &str) -> Vec<PathBuf> {
@@ -295,6 +311,7 @@ mod tests {
             paths.policy,
             first_of(&["/h/.config/containers/policy.json", "/etc/containers/policy.json"])
         );
+        assert_eq!(paths.container_stores, [Path::new("/h/.local/share/containers/storage")]);
     }
 
     #[test]
@@ -305,7 +322,9 @@ mod tests {
             ("DOCKER_CONFIG", "/d"),
             ("REGISTRY_AUTH_FILE", "ci/auth.json"),
             ("CONTAINERS_REGISTRIES_CONF", "/r.conf"),
+            ("XDG_DATA_HOME", "/data"),
         ]);
+        assert_eq!(paths.container_stores, [Path::new("/data/containers/storage")]);
         assert_eq!(
             auth_files(&paths),
             [

@@ -8,7 +8,7 @@ use super::plan;
 use super::run::Run;
 use crate::blob::Blob;
 use crate::error::{Error, Result};
-use crate::spec::Descriptor;
+use crate::spec::{Descriptor, MAX_MANIFEST, Manifest};
 use crate::transport::{Item, ItemKind, Presence, Referrer, Sink, Source};
 
 /// Most referrers that come along with one image, theirs included.
@@ -54,9 +54,11 @@ async fn one<S: Source + 'static, D: Sink + 'static>(
     referrer: &Referrer,
     report: &mut CopyReport,
 ) -> Result<()> {
-    let there = run.sink.presence(&referrer.descriptor).await? == Presence::Complete;
-    if there && referrer.tag.is_none() {
-        return Ok(());
+    if run.sink.presence(&referrer.descriptor).await? == Presence::Complete {
+        let Some(tag) = &referrer.tag else { return Ok(()) };
+        let raw = run.source.open(&referrer.descriptor).await?.into_bytes(MAX_MANIFEST).await?;
+        let root = Manifest::verified(raw, &referrer.descriptor)?;
+        return run.sink.publish(Some(tag), &root).await;
     }
     let plan =
         plan::graph(run.source.as_ref(), run.sink.as_ref(), &run.options, &referrer.descriptor)

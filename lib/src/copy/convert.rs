@@ -31,11 +31,23 @@ pub(super) fn manifest(node: &Node, changes: &Changes, options: &CopyOptions) ->
         manifest = edit::keep_entries(&manifest, |entry| wanted.contains(&entry.digest))?;
     }
     // Attestations have one form only.
-    if let Some(dialect) = dialect(options).filter(|_| !node.attestation)
-        && manifest.media_type().dialect() != Some(dialect)
-    {
-        manifest = edit::convert(&manifest, dialect)?;
-    }
+    let dialect = dialect(options)
+        .filter(|_| !node.attestation)
+        .filter(|dialect| manifest.media_type().dialect() != Some(*dialect));
+    // Each step is done in the vocabulary that has words for both of its ends: zstd is OCI's.
+    Ok(match dialect {
+        None => with_children(manifest, changes, options)?,
+        Some(Dialect::Oci) => {
+            with_children(edit::convert(&manifest, Dialect::Oci)?, changes, options)?
+        }
+        Some(Dialect::Docker) => {
+            edit::convert(&with_children(manifest, changes, options)?, Dialect::Docker)?
+        }
+    })
+}
+
+/// The manifest with what its children became.
+fn with_children(manifest: Manifest, changes: &Changes, options: &CopyOptions) -> Result<Manifest> {
     let old = manifest.children();
     let new =
         old.iter().map(|child| changed(child, changes, options)).collect::<Result<Vec<_>>>()?;

@@ -25,7 +25,7 @@ pub use remembered::Remembered;
 pub use session::Session;
 
 use crate::error::{Error, Result};
-use crate::spec::Dialect;
+use crate::spec::{Dialect, Digest};
 use crate::transport::{Sink, Source};
 
 /// Copies one image or index from `source` to `sink`.
@@ -59,6 +59,18 @@ pub async fn copy<S: Source + 'static, D: Sink + 'static>(
     let destination = destination.to_owned();
     let run = run::Run { source, sink, options, session: session.clone(), destination };
     run.carry_out(plan).await
+}
+
+/// Gives what `source` names a further name at the same place: `sink`'s. Reads and writes the one
+/// manifest, as what it refers to is there already. Returns its digest.
+///
+/// # Errors
+/// Of the place; `NotFound` when nothing has the source's name.
+pub async fn tag<S: Source, D: Sink>(source: &S, sink: &D) -> Result<Digest> {
+    let root = source.read_root().await?;
+    sink.publish(None, &root).await?;
+    sink.finish().await?;
+    Ok(root.digest().clone())
 }
 
 /// Says what [`copy`] would do, without moving anything.

@@ -118,13 +118,13 @@ impl Tally {
 
 /// What a copy did.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct CopyReport {
     /// Digest of the root manifest at the destination.
     pub digest: Digest,
     /// Digest of the root manifest at the source.
     pub source_digest: Digest,
     /// What the root is.
-    #[serde(rename = "mediaType")]
     pub media_type: MediaType,
     /// Names it was published under, besides the destination's own.
     pub additional_tags: Vec<String>,
@@ -146,11 +146,11 @@ pub struct CopyReport {
 
 /// What a copy would do.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PlanReport {
     /// Digest of the root manifest at the source.
     pub digest: Digest,
     /// What the root is.
-    #[serde(rename = "mediaType")]
     pub media_type: MediaType,
     /// Nothing to do: the destination has it.
     pub unchanged: bool,
@@ -164,11 +164,11 @@ pub struct PlanReport {
 
 /// A manifest of a plan.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PlannedManifest {
     /// Its digest at the source.
     pub digest: Digest,
     /// What it is.
-    #[serde(rename = "mediaType")]
     pub media_type: MediaType,
     /// Its platform, where the index told it.
     pub platform: Option<String>,

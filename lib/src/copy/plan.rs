@@ -431,6 +431,10 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
                 node.config = Some(self.config(image).await?);
             }
             for leaf in image_leaves(&manifest, image, node.config.as_ref())? {
+                // Foreign layers stay where they are, unless the destination holds unpacked ones.
+                if is_elsewhere(&leaf.descriptor) && !self.abilities.wants_diff_ids {
+                    continue;
+                }
                 leaves.entry(leaf.descriptor.digest.clone()).or_insert(leaf);
             }
         }
@@ -479,6 +483,11 @@ fn pending_below(level: &[Node], seen: &mut HashSet<Digest>) -> Vec<Pending> {
         }
     }
     pending
+}
+
+/// Whether a layer is fetched from its own addresses, not from the registry.
+fn is_elsewhere(layer: &Descriptor) -> bool {
+    layer.media_type.as_layer().is_some_and(|layer| layer.foreign) && !layer.urls.is_empty()
 }
 
 fn image_leaves(

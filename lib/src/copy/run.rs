@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Event, Task};
 use crate::spec::{Descriptor, Digest, Manifest, MediaType};
 use crate::sys;
-use crate::transport::{Item, ItemKind, Sink, Source};
+use crate::transport::{Item, ItemKind, Origin, Presence, Sink, Source};
 
 /// One copy under way.
 pub(super) struct Run<S, D> {
@@ -64,6 +64,12 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
         if plan.unchanged.is_some() {
             return Ok(report);
         }
+        if let Some(root) = self.there_already(&plan).await? {
+            report.digest = root.digest;
+            report.media_type = root.media_type;
+            report.unchanged = true;
+            return Ok(report);
+        }
         let changes = self.move_leaves(plan.leaves, &mut report).await?;
         let root = self.write_manifests(&plan.nodes, changes, &mut report).await?;
         let there = plan.current.as_ref().is_some_and(|current| current.digest == *root.digest());
@@ -84,6 +90,45 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
         report.media_type = root.media_type().clone();
         report.seconds = started.elapsed().as_secs_f64();
         Ok(report)
+    }
+
+    /// The result, if the destination's name points to it before anything has moved.
+    async fn there_already(&self, plan: &Plan) -> Result<Option<Descriptor>> {
+        let root = self.foretell(plan)?;
+        let sparse = plan.nodes.iter().any(|node| node.wanted.is_some() && !node.strip);
+        if sparse || !self.options.additional_tags.is_empty() || self.options.with_referrers {
+            return Ok(None);
+        }
+        let (Some(root), Some(current)) = (root, &plan.current) else { return Ok(None) };
+        let same = root.digest() == &current.digest;
+        let root = root.descriptor();
+        Ok((same && self.sink.presence(&root).await? == Presence::Complete).then_some(root))
+    }
+
+    /// The root as it will be, where that can be known: what layers become when they are
+    /// compressed anew must be remembered.
+    ///
+    /// # Errors
+    /// What the options ask for cannot be: better said before anything moves.
+    fn foretell(&self, plan: &Plan) -> Result<Option<Manifest>> {
+        let mut changes = Changes::default();
+        for leaf in plan.leaves.iter().filter(|leaf| leaf.convert) {
+            if self.options.preserve_digests {
+                return Err(preserved(format!("layer {}", leaf.descriptor.digest)));
+            }
+            let how = self.options.compression;
+            let digest = &leaf.descriptor.digest;
+            let known = how.and_then(|how| self.session.remembered.find(digest, how));
+            let Some(known) = known else { return Ok(None) };
+            let became = (known.descriptor.digest, known.descriptor.size);
+            changes.layers.insert(digest.clone(), became);
+        }
+        let Some((root, below)) = plan.nodes.split_last() else { return Ok(None) };
+        for node in below {
+            let manifest = self.edited(node, &changes)?;
+            changes.manifests.insert(node.manifest.digest().clone(), manifest);
+        }
+        self.edited(root, &changes).map(Some)
     }
 
     /// What refers to the manifests that were copied comes along, unless their bytes changed: then
@@ -215,9 +260,8 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
     async fn convert(&self, leaf: &Leaf, how: LayerCompression) -> Result<(Descriptor, Arrival)> {
         let digest = &leaf.descriptor.digest;
         if let Some(known) = self.session.remembered.find(digest, how) {
-            let there = self.sink.presence(&known.descriptor).await?
-                != crate::transport::Presence::Missing
-                || self.sink.link(&known.descriptor, &crate::transport::Origin::Elsewhere).await?;
+            let there = self.sink.presence(&known.descriptor).await? != Presence::Missing
+                || self.sink.link(&known.descriptor, &Origin::Elsewhere).await?;
             if there {
                 self.skipped(leaf, "exists");
                 return Ok((known.descriptor, Arrival::Skipped));
@@ -280,10 +324,7 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
     fn edited(&self, node: &Node, changes: &Changes) -> Result<Manifest> {
         let edited = convert::manifest(node, changes, &self.options)?;
         if self.options.preserve_digests && edited.digest() != node.manifest.digest() {
-            return Err(Error::usage(format!(
-                "manifest {} would have to change, which --preserve-digests forbids",
-                node.manifest.digest()
-            )));
+            return Err(preserved(format!("manifest {}", node.manifest.digest())));
         }
         Ok(edited)
     }
@@ -305,6 +346,10 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
             why,
         });
     }
+}
+
+fn preserved(what: String) -> Error {
+    Error::usage(format!("{what} would have to change, which --preserve-digests forbids"))
 }
 
 impl CopyReport {

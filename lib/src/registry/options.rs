@@ -69,6 +69,13 @@ pub struct Timeouts {
     pub stall: Duration,
 }
 
+impl Timeouts {
+    /// The same patience with everything.
+    pub fn all(time: Duration) -> Timeouts {
+        Timeouts { connect: time, answer: time, commit: time, stall: time }
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Timeouts {
         Timeouts {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::steps::Steps;
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::sys::{self, Dir};
 
 const NAME: &str = "format";
 const VERSION: u32 = 1;
@@ -26,13 +26,14 @@ struct Format {
     incompatible: Vec<String>,
 }
 
-/// Refuses a store that this program cannot understand. No file, no store: that is fine.
-pub(super) fn check(root: &Path) -> Result<()> {
+/// Refuses a store that this program cannot read. No file, no store: that is fine. Returns why it
+/// must not be written to, if that is so.
+pub(super) fn check(root: &Path) -> Result<Option<String>> {
     let path = root.join(NAME);
     let reading = || format!("reading {}", path.display());
     let file = match std::fs::File::open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io(reading(), error)),
     };
     let mut text = Vec::new();
@@ -40,25 +41,40 @@ pub(super) fn check(root: &Path) -> Result<()> {
     let format: Format = serde_json::from_slice(&text)
         .map_err(|error| Error::caused(ErrorKind::Invalid, reading(), error))?;
     // No feature has been added since version 1: whichever is named comes from a later program.
-    let unknown = format.incompatible.first().or(format.read_only_compatible.first());
-    if format.version > VERSION || unknown.is_some() {
-        let why = match unknown {
-            Some(feature) => format!("uses {feature:?}"),
-            None => format!("has format version {}", format.version),
-        };
+    let newer = match format.incompatible.first() {
+        Some(feature) => Some(format!("uses {feature:?}")),
+        None if format.version != VERSION => Some(format!("has format version {}", format.version)),
+        None => None,
+    };
+    if let Some(newer) = newer {
         return Err(Error::unsupported(format!(
-            "the store {} {why}, which a newer version of this program wrote: use that one, or \
+            "the store {} {newer}, which a newer version of this program wrote: use that one, or \
              another store with --root",
             root.display()
         )));
     }
-    Ok(())
+    Ok(format.read_only_compatible.first().map(|feature| {
+        format!("it uses {feature:?}, which a newer version of this program must keep up")
+    }))
 }
 
-/// Notes the format in a store that has none yet.
-pub(super) fn ensure(root: &Dir) -> Result<()> {
-    if root.lookup(NAME.as_bytes()).doing(|| "looking for the store's format")?.is_some() {
+/// Notes the format in a store that has none yet. `temporary` is a path to write to before.
+///
+/// # Errors
+/// `Corrupt` where there is content but no format: nobody knows how to read that.
+pub(super) fn ensure(root: &Path, temporary: &Path, steps: &Steps) -> Result<()> {
+    let path = root.join(NAME);
+    if path.exists() {
         return Ok(());
+    }
+    let found = ["blobs", "images", "layers"].iter().find(|dir| root.join(dir).exists());
+    // Somebody else may have noted it meanwhile.
+    if let Some(found) = found.filter(|_| !path.exists()) {
+        return Err(Error::corrupt(format!(
+            "{} is missing although there is {}",
+            path.display(),
+            root.join(found).display()
+        )));
     }
     let format = Format {
         version: VERSION,
@@ -68,7 +84,10 @@ pub(super) fn ensure(root: &Dir) -> Result<()> {
     };
     let text = serde_json::to_vec(&format)
         .map_err(|error| Error::caused(ErrorKind::Failed, "writing the store's format", error))?;
-    sys::write_file(root, NAME.as_bytes(), &text, 0o600)
+    std::fs::write(temporary, text).doing(|| format!("writing {}", temporary.display()))?;
+    steps.flush_files(&[temporary])?;
+    steps.rename(temporary, &path)?;
+    steps.flush_dir(root)
 }
 
 #[cfg(test)]
@@ -78,17 +97,33 @@ mod tests {
 
     #[test]
     fn newer_stores_are_refused_and_left_alone() {
-        let root = tempfile::tempdir().unwrap();
-        assert!(check(root.path()).is_ok());
-        ensure(&Dir::open(root.path()).unwrap()).unwrap();
-        assert!(check(root.path()).is_ok());
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path();
+        assert_eq!(check(root).unwrap(), None);
+        ensure(root, &root.join("new"), &Steps::default()).unwrap();
+        assert_eq!(check(root).unwrap(), None);
+        let write = |text: &str| std::fs::write(root.join(NAME), text).unwrap();
         for newer in [r#"{"version":2}"#, r#"{"version":1,"incompatible":["fsverity"]}"#] {
-            std::fs::write(root.path().join(NAME), newer).unwrap();
-            let error = check(root.path()).unwrap_err();
+            write(newer);
+            let error = check(root).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported);
             assert!(error.to_string().contains("--root"), "{error}");
         }
-        std::fs::write(root.path().join(NAME), r#"{"version":1,"compatible":["x"]}"#).unwrap();
-        assert!(check(root.path()).is_ok());
+        write(r#"{"version":1,"compatible":["x"]}"#);
+        assert_eq!(check(root).unwrap(), None);
+        write(r#"{"version":1,"readOnlyCompatible":["chunks"]}"#);
+        assert!(check(root).unwrap().unwrap().contains("\"chunks\""));
+        write("{");
+        assert_eq!(check(root).unwrap_err().kind(), ErrorKind::Invalid);
+    }
+
+    #[test]
+    fn content_without_a_format_is_left_alone() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::create_dir(place.path().join("blobs")).unwrap();
+        let new = place.path().join("new");
+        let error = ensure(place.path(), &new, &Steps::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(!place.path().join(NAME).exists());
     }
 }

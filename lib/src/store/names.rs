@@ -2,19 +2,22 @@
 
 use std::fmt;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::Store;
+use super::graph::{self, Look};
+use super::{Holding, Store};
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::spec::{Descriptor, Digest, Reference};
-use crate::sys::{self, Dir};
+use crate::spec::{Body, Descriptor, Digest, MAX_INDEX_DEPTH, Platform, Reference};
 
 /// Longest file name before it is shortened to a hash.
 const MAX_FILE_NAME: usize = 200;
 /// Largest record.
-const MAX_RECORD: u64 = 64 << 10;
+const MAX_RECORD: u64 = 4 << 20;
+/// Most images of one index that its record lists.
+const MAX_LISTED: usize = 1000;
 
 /// A name in the local store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -65,7 +68,7 @@ impl fmt::Display for StoreName {
 }
 
 /// A name and what it stands for.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Image {
     /// The name as [`StoreName`] prints it.
     pub name: String,
@@ -73,66 +76,182 @@ pub struct Image {
     pub descriptor: Descriptor,
     /// When the name was given, RFC 3339.
     pub updated: String,
+    /// The images below the root that were there then, so that listing them reads nothing else.
+    #[serde(default)]
+    pub images: Vec<HeldImage>,
+    /// What the root is about, if it is a signature or the like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Digest>,
+}
+
+/// One image for one platform, whole in the store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldImage {
+    /// Its manifest.
+    pub manifest: Digest,
+    /// Its config: Docker's image ID.
+    pub config: Digest,
+    /// What it runs on, by its config.
+    pub platform: Platform,
+    /// Bytes of config and layers as distributed.
+    pub size: u64,
+    /// When it was made, RFC 3339, as its config tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+}
+
+impl Image {
+    /// What `name` will say of `root`, all of which must be there.
+    ///
+    /// # Errors
+    /// `NotFound`, naming what is missing; of an index at least one image must be whole.
+    pub(super) fn describe(look: &dyn Look, name: &StoreName, root: &Descriptor) -> Result<Image> {
+        let Some(manifest) = look.manifest(root)? else { return Err(incomplete(name, root)) };
+        if matches!(manifest.body(), Body::Schema1(_)) {
+            return Err(Error::unsupported(
+                "the store cannot hold schema 1 manifests; convert the image",
+            ));
+        }
+        let mut images = Vec::new();
+        match manifest.as_index() {
+            Some(index) => {
+                let mut whole = index.manifests.is_empty();
+                for child in &index.manifests {
+                    if graph::holding(look, child)? == Holding::Whole {
+                        whole = true;
+                        list(look, child, MAX_INDEX_DEPTH, &mut images)?;
+                    }
+                }
+                if !whole {
+                    return Err(incomplete(name, &index.manifests[0]));
+                }
+            }
+            None => match graph::missing(look, root)?.first() {
+                Some(missing) => return Err(incomplete(name, missing)),
+                None => list(look, root, 1, &mut images)?,
+            },
+        }
+        Ok(Image {
+            name: name.to_string(),
+            descriptor: root.clone(),
+            updated: jiff::Timestamp::now().to_string(),
+            images,
+            subject: manifest.subject().map(|subject| subject.digest.clone()),
+        })
+    }
+
+    /// What must be there for the name to hold its promise.
+    pub(super) fn roots(&self) -> impl Iterator<Item = &Digest> {
+        let images = self.images.iter().map(|image| &image.manifest);
+        std::iter::once(&self.descriptor.digest).chain(images)
+    }
+
+    /// When the name was given; the beginning of time if its record does not tell.
+    pub(super) fn time(&self) -> SystemTime {
+        let time = self.updated.parse::<jiff::Timestamp>();
+        let seconds = time.map_or(0, jiff::Timestamp::as_second);
+        SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+    }
+}
+
+fn incomplete(name: &StoreName, missing: &Descriptor) -> Error {
+    Error::not_found(format!(
+        "{name} would not be whole: the store does not hold {} ({})",
+        missing.digest, missing.media_type
+    ))
+}
+
+/// The images at and below `what`, which is whole.
+fn list(look: &dyn Look, what: &Descriptor, depth: usize, to: &mut Vec<HeldImage>) -> Result<()> {
+    let Some(manifest) = look.manifest(what)?.filter(|_| depth > 0 && to.len() < MAX_LISTED) else {
+        return Ok(());
+    };
+    if let Some(index) = manifest.as_index() {
+        return index.manifests.iter().try_for_each(|child| list(look, child, depth - 1, to));
+    }
+    let Some(image) = manifest.as_image().filter(|image| image.is_image()) else { return Ok(()) };
+    if let Some(config) = look.config(&image.config)? {
+        to.push(HeldImage {
+            manifest: what.digest.clone(),
+            config: image.config.digest.clone(),
+            platform: config.platform(),
+            size: manifest.children().iter().map(|child| child.size).sum(),
+            created: config.fields().created.clone(),
+        });
+    }
+    Ok(())
 }
 
 impl Store {
-    fn image_path(&self, name: &StoreName) -> PathBuf {
-        self.root.join("images").join(name.file_name())
+    /// Where the record of a name is or would be.
+    pub(super) fn image_path(&self, name: &StoreName) -> PathBuf {
+        self.images_dir().join(name.file_name())
+    }
+
+    /// The record of a name; `None` when nothing has that name.
+    pub fn image(&self, name: &StoreName) -> Result<Option<Image>> {
+        read_record(&self.image_path(name))
     }
 
     /// What `name` stands for; `None` when nothing has that name.
     ///
-    /// A digest is also found when it is what some other name stands for.
+    /// A digest, alone or in a name, is also found when it is what some other name (of the same
+    /// repository) stands for.
     pub fn resolve(&self, name: &StoreName) -> Result<Option<Descriptor>> {
-        let path = self.image_path(name);
-        if let Some(image) = read_record(&path)? {
+        if let Some(image) = self.image(name)? {
             return Ok(Some(image.descriptor));
         }
-        match name {
-            StoreName::Named(_) => Ok(None),
-            StoreName::Digest(digest) => {
-                let mut images = self.images()?.into_iter();
-                Ok(images.find(|image| image.descriptor.digest == *digest).map(|i| i.descriptor))
-            }
-        }
+        let (digest, repository) = match name {
+            StoreName::Digest(digest) => (digest, None),
+            StoreName::Named(name) => match name.digest() {
+                Some(digest) => (digest, Some(name.name())),
+                None => return Ok(None),
+            },
+        };
+        let fits = |image: &Image| {
+            let same = repository.as_ref().is_none_or(|repository| {
+                Reference::parse(&image.name).is_ok_and(|other| other.name() == *repository)
+            });
+            image.descriptor.digest == *digest && same
+        };
+        Ok(self.images()?.into_iter().find(fits).map(|image| image.descriptor))
     }
 
     /// All names, sorted.
     pub fn images(&self) -> Result<Vec<Image>> {
-        let directory = self.root.join("images");
+        // One damaged record must not hide the others; `check` names it.
+        let records = self.records()?.into_iter();
+        Ok(records.filter_map(|(_, record)| record.ok()).collect())
+    }
+
+    /// All records, damaged ones too, sorted by name.
+    pub(super) fn records(&self) -> Result<Vec<(PathBuf, Result<Image>)>> {
+        let directory = self.images_dir();
         let listing = || format!("listing {}", directory.display());
         let entries = match std::fs::read_dir(&directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(Error::io(listing(), error)),
         };
-        let mut images = Vec::new();
+        let mut records = Vec::new();
         for entry in entries {
             let path = entry.doing(listing)?.path();
-            // One damaged record must not hide the others; `check` names it.
-            if let Ok(Some(image)) = read_record(&path) {
-                images.push(image);
+            if let Some(record) = read_record(&path).transpose() {
+                records.push((path, record));
             }
         }
-        images.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(images)
+        records.sort_by(|(_, a), (_, b)| {
+            let name = |record: &Result<Image>| record.as_ref().ok().map(|i| i.name.clone());
+            name(a).cmp(&name(b))
+        });
+        Ok(records)
     }
 
-    /// Lets `name` stand for `root`. The caller holds the lock and has made sure that what `root`
-    /// refers to is there and on disk.
-    pub(crate) fn write_name(&self, name: &StoreName, root: &Descriptor) -> Result<()> {
-        let directory = self.root.join("images");
-        let writing = || format!("writing the name {name} into the store");
-        std::fs::create_dir_all(&directory).doing(writing)?;
-        let image = Image {
-            name: name.to_string(),
-            descriptor: root.clone(),
-            updated: jiff::Timestamp::now().to_string(),
-        };
-        let text = serde_json::to_vec(&image)
-            .map_err(|error| Error::caused(ErrorKind::Failed, writing(), error))?;
-        let directory = Dir::open(&directory).doing(writing)?;
-        sys::write_file(&directory, name.file_name().as_bytes(), &text, 0o600).doing(writing)
+    /// Lets `name` stand for `what` as well, all of which must be there.
+    pub fn tag(&self, name: &StoreName, what: &Descriptor) -> Result<()> {
+        let writer = self.begin()?;
+        writer.need(what)?;
+        writer.publish(&[(name.clone(), what.clone())])
     }
 
     /// Takes a name away. What it stood for stays until [`Store::prune`].
@@ -140,26 +259,16 @@ impl Store {
     /// # Errors
     /// `NotFound` when nothing has that name.
     pub fn untag(&self, name: &StoreName) -> Result<()> {
-        if read_record(&self.image_path(name))?.is_none() {
+        self.writable()?;
+        if !self.steps.remove(&self.image_path(name))? {
             return Err(Error::not_found(format!("the store has no image {name}")));
         }
-        let _lock = self.lock()?;
-        self.remove_name(name)
-    }
-
-    /// Removes a name's file; the caller holds the lock.
-    pub(super) fn remove_name(&self, name: &StoreName) -> Result<()> {
-        let removing = || format!("removing {name} from the store");
-        let images = Dir::open(&self.root.join("images")).doing(removing)?;
-        match images.remove_file(name.file_name().as_bytes()) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            other => other.doing(removing)?,
-        }
-        images.sync().doing(removing)
+        self.steps.flush_dir(&self.images_dir())
     }
 }
 
-fn read_record(path: &std::path::Path) -> Result<Option<Image>> {
+/// The record in a file; `None` when there is none.
+pub(super) fn read_record(path: &Path) -> Result<Option<Image>> {
     let reading = || format!("reading {}", path.display());
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
@@ -168,9 +277,16 @@ fn read_record(path: &std::path::Path) -> Result<Option<Image>> {
     };
     let mut text = Vec::new();
     file.take(MAX_RECORD).read_to_end(&mut text).doing(reading)?;
-    serde_json::from_slice(&text)
-        .map(Some)
-        .map_err(|error| Error::caused(ErrorKind::Corrupt, reading(), error))
+    let image: Image = serde_json::from_slice(&text)
+        .map_err(|error| Error::caused(ErrorKind::Corrupt, reading(), error))?;
+    // A record under another name than its own would stand for two.
+    let own = StoreName::parse(&image.name).is_ok_and(|name| {
+        path.file_name().is_some_and(|file| file.as_encoded_bytes() == name.file_name().as_bytes())
+    });
+    match own {
+        true => Ok(Some(image)),
+        false => Err(Error::corrupt(format!("{}: it is the record of {}", reading(), image.name))),
+    }
 }
 
 #[cfg(test)]
@@ -188,25 +304,5 @@ mod tests {
         let long = format!("h.io/{}:{}", "a/".repeat(100).trim_end_matches('/'), "t".repeat(120));
         assert_eq!(name(&long).len(), 65);
         assert_ne!(name(&long), name(&format!("{long}x")));
-    }
-
-    #[test]
-    fn names_come_and_go() {
-        let root = tempfile::tempdir().unwrap();
-        let store = Store::open(root.path()).unwrap();
-        let name = StoreName::parse("app:1").unwrap();
-        assert!(store.resolve(&name).unwrap().is_none());
-        assert_eq!(store.untag(&name).unwrap_err().kind(), ErrorKind::NotFound);
-        let what = Descriptor::of(crate::spec::MediaType::Other("x".into()), b"x");
-        let _staging = store.begin().unwrap();
-        store.write_name(&name, &what).unwrap();
-        store.write_name(&StoreName::parse("b").unwrap(), &what).unwrap();
-        assert_eq!(store.resolve(&name).unwrap(), Some(what.clone()));
-        assert_eq!(store.resolve(&StoreName::Digest(what.digest.clone())).unwrap(), Some(what));
-        std::fs::write(root.path().join("images/damaged"), "{").unwrap();
-        let names: Vec<_> = store.images().unwrap().into_iter().map(|image| image.name).collect();
-        assert_eq!(names, ["docker.io/library/app:1", "docker.io/library/b:latest"]);
-        store.untag(&name).unwrap();
-        assert!(store.resolve(&name).unwrap().is_none());
     }
 }

@@ -1,22 +1,25 @@
 //! Downloads that were cut, kept so that the next run goes on where they stopped.
 //!
-//! `<root>/partial/<alg>-<hex>` holds the bytes, `….state` beside it the state of their hash. Both
-//! are written without a flush: should a power cut tear them, the digest at the end tells, and the
-//! file is dropped. A file is locked while somebody writes to it; whoever finds it locked downloads
-//! by itself.
+//! Owns `<root>/partial/`: `<alg>-<hex>` holds the bytes, `….state` beside it the state of their
+//! hash. Neither is flushed: a state counts only while the machine has not been started anew since,
+//! else the bytes are hashed again. What lies beyond the noted state is cut. A file is locked while
+//! somebody writes to it; whoever finds it locked waits while it grows, or downloads by itself.
+//! Works for any place on the same file system, with or without a store around it.
 
-use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
-use crate::blob::{CHUNK, RemoteBlob, Verifier, blocking};
-use crate::error::{ErrorKind, IoContext, Result};
+use crate::blob::{CHUNK, RemoteBlob, VerifiedStream, Verifier, blocking};
+use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::spec::{Digest, Hasher};
+use crate::sys;
 
 /// Smaller blobs are not worth keeping a part of.
 pub(crate) const WORTH_KEEPING: u64 = 1 << 20;
@@ -24,6 +27,12 @@ pub(crate) const WORTH_KEEPING: u64 = 1 << 20;
 const INTERVAL: u64 = 8 << 20;
 /// Chunks between the network and the disk.
 const DEPTH: usize = 8;
+/// Bytes after which the kernel is asked to begin writing them to disk.
+const WRITE_BACK: u64 = 8 << 20;
+/// What nobody went on with for so long is dropped when a new download begins.
+const FORGOTTEN: Duration = Duration::from_secs(14 * 24 * 3600);
+/// So many bytes of cut downloads are kept; the oldest go first.
+const MAX_KEPT: u64 = 20 << 30;
 
 /// The place where cut downloads lie.
 #[derive(Clone, Debug)]
@@ -35,7 +44,25 @@ pub struct Partials {
 pub struct Partial {
     file: File,
     path: PathBuf,
-    verifier: Option<Hasher>,
+    hasher: Option<Hasher>,
+}
+
+/// What became of asking for a download.
+pub enum Claim {
+    /// It is ours.
+    Ours(Partial),
+    /// Somebody else is at it.
+    Busy,
+    /// It cannot be kept: nothing can be written, or the result could not be moved to where it
+    /// belongs.
+    Impossible,
+}
+
+/// A cut download, or its note, that nobody is at.
+pub(super) struct Idle {
+    pub(super) path: PathBuf,
+    pub(super) size: u64,
+    pub(super) changed: SystemTime,
 }
 
 enum Piece {
@@ -49,30 +76,117 @@ impl Partials {
         Partials { directory: root.join("partial") }
     }
 
-    /// Takes up the download of `digest`, or begins it.
-    ///
-    /// `None` if somebody else is at it, if nothing can be written here, or if `beside` is a
-    /// directory of another file system (the result could not be moved there).
+    /// Takes up the download of `digest`, or begins it; `None` if that is not possible now. The
+    /// result is to be moved into the directory `beside`.
     pub fn take(&self, digest: &Digest, size: u64, beside: &Path) -> Option<Partial> {
-        std::fs::create_dir_all(&self.directory).ok()?;
-        let here = std::fs::metadata(&self.directory).ok()?.dev();
-        if std::fs::metadata(beside).ok()?.dev() != here {
-            return None;
+        match self.claim(digest, size, beside) {
+            Claim::Ours(partial) => Some(partial),
+            Claim::Busy | Claim::Impossible => None,
         }
-        let name = format!("{}-{}", digest.algorithm().as_str(), digest.hex());
-        let path = self.directory.join(name);
+    }
+
+    /// [`Partials::take`], with the reason when it is not possible.
+    pub fn claim(&self, digest: &Digest, size: u64, beside: &Path) -> Claim {
+        self.try_claim(digest, size, beside).unwrap_or(Claim::Impossible)
+    }
+
+    /// Whether what is downloaded here can be moved into `directory`.
+    pub fn same_filesystem(&self, directory: &Path) -> bool {
+        let device = |path: &Path| std::fs::metadata(path).map(|meta| meta.dev()).ok();
+        device(&self.directory).is_some_and(|here| device(directory) == Some(here))
+    }
+
+    fn try_claim(&self, digest: &Digest, size: u64, beside: &Path) -> io::Result<Claim> {
+        let path = self.path(digest);
+        if !path.exists() {
+            std::fs::create_dir_all(&self.directory)?;
+            self.forget_old();
+        }
+        if !self.same_filesystem(beside) {
+            return Ok(Claim::Impossible);
+        }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(&path).ok()?;
-        file.try_lock().ok()?;
-        // Its owner may have moved or dropped it just before we got the lock.
-        let same = std::fs::metadata(&path).ok()?.ino() == file.metadata().ok()?.ino();
-        if !same {
-            return None;
+        let file = options.open(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Claim::Busy),
+            Err(TryLockError::Error(error)) => return Err(error),
         }
-        let verifier = known_state(&file, &path, digest, size);
-        file.set_len(verifier.as_ref().map_or(0, Hasher::count)).ok()?;
-        Some(Partial { file, path, verifier })
+        // Its owner may have moved or dropped it just before we got the lock.
+        match std::fs::metadata(&path) {
+            Ok(named) if named.ino() == file.metadata()?.ino() => {}
+            _ => return Ok(Claim::Busy),
+        }
+        let hasher = known_state(&file, &path, digest, size);
+        file.set_len(hasher.as_ref().map_or(0, Hasher::count))?;
+        Ok(Claim::Ours(Partial { file, path, hasher }))
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.directory.join(format!("{}-{}", digest.algorithm().as_str(), digest.hex()))
+    }
+
+    /// How many bytes whoever is at it has received.
+    pub(super) fn received(&self, digest: &Digest) -> u64 {
+        std::fs::metadata(self.path(digest)).map_or(0, |meta| meta.len())
+    }
+
+    /// All files that nobody is at, the oldest first.
+    pub(super) fn idle(&self) -> io::Result<Vec<Idle>> {
+        let entries = match std::fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut idle = Vec::new();
+        for entry in entries {
+            let path = entry?.path();
+            let Ok(meta) = std::fs::symlink_metadata(&path) else { continue };
+            if meta.is_file() && hold(&path).is_ok() {
+                idle.push(Idle { path, size: meta.len(), changed: meta.modified()? });
+            }
+        }
+        idle.sort_by_key(|file| file.changed);
+        Ok(idle)
+    }
+
+    /// Keeps what lies here from growing for ever. Failing to do so is no reason not to download.
+    fn forget_old(&self) {
+        let Ok(idle) = self.idle() else { return };
+        let mut kept: u64 = idle.iter().map(|file| file.size).sum();
+        for file in idle {
+            // A clock that went backwards makes nothing old.
+            let age = SystemTime::now().duration_since(file.changed).unwrap_or_default();
+            if age < FORGOTTEN && kept <= MAX_KEPT {
+                break;
+            }
+            kept -= file.size;
+            let _ = file.remove();
+        }
+    }
+}
+
+impl Idle {
+    /// Removes it, unless somebody has taken it up; `false` then.
+    pub(super) fn remove(&self) -> Result<bool> {
+        let Ok(_held) = hold(&self.path) else { return Ok(false) };
+        let removing = || format!("removing {}", self.path.display());
+        std::fs::remove_file(&self.path).doing(removing)?;
+        Ok(true)
+    }
+}
+
+/// Keeps others from the download that `path` belongs to; fails if somebody is at it.
+fn hold(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path.with_extension("")) {
+        Ok(file) => {
+            file.try_lock()?;
+            Ok(Some(file))
+        }
+        // A note that was left alone.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -83,7 +197,7 @@ fn state_path(path: &Path) -> PathBuf {
 /// The hash of what is there: from its note, or by reading where there is none that fits.
 fn known_state(file: &File, path: &Path, digest: &Digest, size: u64) -> Option<Hasher> {
     let length = file.metadata().ok()?.len().min(size);
-    let noted = std::fs::read(state_path(path)).ok().and_then(|bytes| Hasher::restore(&bytes));
+    let noted = std::fs::read(state_path(path)).ok().and_then(|note| read_note(&note));
     if let Some(hasher) = noted
         && hasher.algorithm() == digest.algorithm()
         && hasher.count() <= length
@@ -101,70 +215,124 @@ fn known_state(file: &File, path: &Path, digest: &Digest, size: u64) -> Option<H
     }
 }
 
+/// Tells one run of the machine from the next: after a power cut, bytes may be missing that the
+/// state of their hash covers.
+fn boot() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+fn read_note(note: &[u8]) -> Option<Hasher> {
+    Hasher::restore(note.strip_prefix(boot()?.as_bytes())?)
+}
+
+/// A note that cannot be written only costs reading the file again later.
+fn write_note(path: &Path, hasher: &Hasher) {
+    let new = path.with_extension("new");
+    let Some(mut note) = boot().map(String::into_bytes) else { return };
+    note.extend(hasher.save());
+    if std::fs::write(&new, note).is_ok() {
+        let _ = std::fs::rename(&new, path);
+    }
+}
+
 impl Partial {
     /// How many bytes are there.
     pub fn position(&self) -> u64 {
-        self.verifier.as_ref().map_or(0, Hasher::count)
+        self.hasher.as_ref().map_or(0, Hasher::count)
+    }
+
+    /// Where they are.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Downloads the rest. What was received stays for the next run when this fails, unless the
-    /// bytes are wrong.
+    /// bytes are wrong or the disk is full. Wrong bytes from an earlier run are fetched again.
     pub async fn receive(mut self, blob: &RemoteBlob) -> Result<Partial> {
-        let resumed = self.verifier.take();
-        let verifier = resumed.and_then(|hasher| Verifier::resume(&blob.digest, blob.size, hasher));
+        let resumed = self.position() > 0;
+        let mut fetched = self.fetch(blob).await;
+        if resumed && matches!(&fetched, Err(error) if error.kind() == ErrorKind::Corrupt) {
+            self.file.set_len(0).doing(|| format!("emptying {}", self.path.display()))?;
+            fetched = self.fetch(blob).await;
+        }
+        match fetched {
+            Ok(()) => Ok(self),
+            Err(error) => Err(self.give_up(error)),
+        }
+    }
+
+    async fn fetch(&mut self, blob: &RemoteBlob) -> Result<()> {
+        let verifier = self.hasher.take();
+        let verifier = verifier.and_then(|hash| Verifier::resume(&blob.digest, blob.size, hash));
         let position = verifier.as_ref().map_or(0, Verifier::position);
-        let mut stream = blob.stream(verifier).await?;
+        let stream = blob.stream(verifier).await?;
         let (sender, pieces) = mpsc::channel(DEPTH);
         let file = self.file.try_clone().doing(|| "receiving")?;
-        let state = state_path(&self.path);
-        let writer = blocking(move || write_pieces(&file, position, pieces, &state));
-        let pump = async move {
-            let mut since = 0;
-            while let Some(item) = stream.next().await {
-                let chunk = match item {
-                    Ok(chunk) => chunk,
-                    Err(error) => {
-                        let _ = sender.send(Piece::State(stream.verifier().hasher().clone())).await;
-                        return Err(error);
-                    }
-                };
-                since += chunk.len() as u64;
-                if sender.send(Piece::Bytes(chunk)).await.is_err() {
-                    break;
-                }
-                if since >= INTERVAL {
-                    since = 0;
-                    let state = stream.verifier().hasher().clone();
-                    let _ = sender.send(Piece::State(state)).await;
-                }
-            }
-            Ok(())
-        };
-        let (pumped, written) = tokio::join!(pump, writer);
-        match written.and(pumped) {
-            Ok(()) => Ok(self),
-            Err(error) => {
-                if error.kind() == ErrorKind::Corrupt {
-                    self.discard();
-                }
-                Err(error)
-            }
+        let path = self.path.clone();
+        let writer = blocking(move || write_pieces(&file, position, pieces, &path));
+        let (pumped, written) = tokio::join!(pump(stream, sender), writer);
+        written.and(pumped)
+    }
+
+    /// Drops what is of no use to anybody.
+    fn give_up(self, error: Error) -> Error {
+        let full = std::error::Error::source(&error)
+            .and_then(|source| source.downcast_ref::<io::Error>())
+            .is_some_and(|e| {
+                matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            });
+        if full || error.kind() == ErrorKind::Corrupt {
+            self.discard();
         }
+        error
+    }
+
+    /// Forgets what was received.
+    pub(super) fn discard(self) {
+        let _ = std::fs::remove_file(&self.path);
+        self.forget_note();
     }
 
     /// Moves the whole download to `to`, on the same file system.
     pub fn move_to(self, to: &Path) -> Result<()> {
         let moving = || format!("moving {} to {}", self.path.display(), to.display());
         std::fs::rename(&self.path, to).doing(moving)?;
-        let _ = std::fs::remove_file(state_path(&self.path));
+        self.forget_note();
         Ok(())
     }
 
-    /// Forgets what was received.
-    fn discard(self) {
-        let _ = std::fs::remove_file(&self.path);
+    /// The bytes have been moved: their note has no use any more.
+    pub(super) fn forget_note(&self) {
         let _ = std::fs::remove_file(state_path(&self.path));
     }
+}
+
+/// Sends chunks until the stream or the writer ends; a state is sent after the bytes it covers.
+async fn pump(mut stream: VerifiedStream, sender: mpsc::Sender<Piece>) -> Result<()> {
+    let mut since = 0;
+    while let Some(item) = stream.next().await {
+        let (piece, failed) = match item {
+            Ok(chunk) => {
+                since += chunk.len() as u64;
+                (Piece::Bytes(chunk), None)
+            }
+            Err(error) => (Piece::State(stream.verifier().hasher().clone()), Some(error)),
+        };
+        if sender.send(piece).await.is_err() {
+            return failed.map_or(Ok(()), Err);
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        if since >= INTERVAL {
+            since = 0;
+            let state = stream.verifier().hasher().clone();
+            let _ = sender.send(Piece::State(state)).await;
+        }
+    }
+    let _ = sender.send(Piece::State(stream.verifier().hasher().clone())).await;
+    Ok(())
 }
 
 /// Writes what comes; a state is noted only after the bytes before it.
@@ -172,26 +340,24 @@ fn write_pieces(
     file: &File,
     mut position: u64,
     mut pieces: mpsc::Receiver<Piece>,
-    state: &Path,
+    path: &Path,
 ) -> Result<()> {
+    let mut behind = position;
     while let Some(piece) = pieces.blocking_recv() {
         match piece {
             Piece::Bytes(bytes) => {
-                file.write_all_at(&bytes, position).doing(|| "writing what was received")?;
+                let writing = || format!("writing {}", path.display());
+                file.write_all_at(&bytes, position).doing(writing)?;
                 position += bytes.len() as u64;
             }
-            Piece::State(hasher) => note(state, &hasher),
+            Piece::State(hasher) => write_note(&state_path(path), &hasher),
+        }
+        if position - behind >= WRITE_BACK {
+            sys::start_write_back(file, behind, position - behind);
+            behind = position;
         }
     }
     Ok(())
-}
-
-/// A note that cannot be written only costs reading the file again later.
-fn note(path: &Path, hasher: &Hasher) {
-    let new = path.with_extension("new");
-    if std::fs::write(&new, hasher.save()).is_ok() {
-        let _ = std::fs::rename(&new, path);
-    }
 }
 
 #[cfg(test)]

@@ -1,120 +1,148 @@
-//! Frees what no name refers to.
+//! Frees what nothing refers to.
+//!
+//! Owns the decision what goes. Everything is read once without a lock; then, under the lock, names
+//! and leases are read again, names are removed for good, content is moved aside, and only after
+//! the lock is gone is it deleted. Promise: nothing that a name, a container or a living writer
+//! needs is taken, and when anything that is referred to cannot be read, nothing is.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::{Store, StoreName, sweep};
-use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::spec::{Algorithm, Descriptor, Digest, MAX_INDEX_DEPTH};
+use super::marks::{Marks, Reached};
+use super::partial::Partials;
+use super::{Image, Store, StoreName};
+use crate::error::{Error, IoContext, Result};
+use crate::spec::{Algorithm, Digest};
+use crate::sys::LockMode;
 
 /// What is freed.
 #[derive(Clone, Debug, Default)]
 pub struct PruneOptions {
     /// Only what has not changed for this time.
     pub older_than: Option<Duration>,
-    /// Then the oldest names too, until blobs take up no more bytes than this.
+    /// Then the oldest tagged names too, until blobs take up no more bytes than this.
     pub max_size: Option<u64>,
     /// Report, but remove nothing.
     pub dry_run: bool,
 }
 
 /// What was freed, or would be.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Pruned {
-    /// Names taken away because of `max_size`.
+    /// Names taken away: untagged results, and what `max_size` asked for.
     pub names: Vec<String>,
     /// Number of blobs.
     pub blobs: u64,
-    /// Their bytes, and those of cut downloads.
+    /// Number of cut downloads.
+    pub partials: u64,
+    /// Bytes of all that.
     pub bytes: u64,
 }
 
+/// What goes.
+#[derive(Default)]
+struct Plan {
+    names: Vec<Image>,
+    blobs: Vec<Stored>,
+}
+
+/// A blob on disk.
+pub(super) struct Stored {
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+    pub(super) path: PathBuf,
+    changed: SystemTime,
+}
+
 impl Store {
-    /// Removes blobs that no name refers to, and cut downloads.
+    /// Removes untagged results, blobs that nothing refers to, cut downloads, and what writers that
+    /// are gone have left. Referrers of an image stay as long as it does.
     ///
-    /// What a running copy needs is safe: it holds further names of it in its own directory and
-    /// gives it back its place when it publishes, under the same lock.
+    /// # Errors
+    /// `Corrupt` if a name, or a manifest in use, is damaged; then nothing is removed.
     pub fn prune(&self, options: &PruneOptions) -> Result<Pruned> {
         if !self.root.exists() {
             return Ok(Pruned::default());
         }
-        let _lock = self.lock()?;
-        if !options.dry_run {
-            sweep(&self.root)?;
-        }
-        let mut pruned = Pruned::default();
-        if let Some(limit) = options.max_size {
-            self.forget_oldest(limit, options.dry_run, &mut pruned)?;
-        }
-        let mut live = HashSet::new();
-        for image in self.images()? {
-            if !pruned.names.contains(&image.name) {
-                self.mark(&image.descriptor, MAX_INDEX_DEPTH + 1, &mut live)?;
-            }
-        }
-        let garbage = self.blobs()?.into_iter().filter(|blob| !live.contains(&blob.digest));
-        for blob in garbage.filter(|blob| old_enough(&blob.path, options.older_than)) {
-            remove(&blob.path, options.dry_run)?;
-            pruned.blobs += 1;
-            pruned.bytes += blob.size;
-        }
+        let mut marks = Marks::new(self);
+        let mut pruned = if options.dry_run {
+            plan(&mut marks, options)?.report()
+        } else {
+            self.writable()?;
+            self.sweep()?;
+            self.take_away(|| plan(&mut marks, options))?
+        };
         self.drop_partials(options, &mut pruned)?;
         Ok(pruned)
     }
 
-    /// Everything below `root`, itself included. Missing children are no reason to stop: an index
-    /// may be here for one platform.
-    fn mark(&self, root: &Descriptor, depth: usize, live: &mut HashSet<Digest>) -> Result<()> {
-        if !live.insert(root.digest.clone()) || depth == 0 || !root.media_type.is_manifest() {
-            return Ok(());
-        }
-        match self.manifest(root) {
-            Ok(manifest) => manifest
-                .children()
-                .into_iter()
-                .try_for_each(|child| self.mark(child, depth - 1, live)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            // Children of a damaged manifest are not known: removing on a guess loses data.
-            Err(error) => Err(error.while_doing("finding out what is in use")),
-        }
+    /// Takes a name away, and what nothing else needs of the image it stood for.
+    ///
+    /// # Errors
+    /// `NotFound` when nothing has that name.
+    pub fn remove(&self, name: &StoreName) -> Result<Pruned> {
+        self.writable()?;
+        let missing = || Error::not_found(format!("the store has no image {name}"));
+        let mut marks = Marks::new(self);
+        self.take_away(|| {
+            let image = self.image(name)?.ok_or_else(missing)?;
+            let below = marks.below(image.roots().map(Reached::root))?;
+            let kept = marks.roots(|other| other.name != image.name)?;
+            let live = marks.below(kept)?;
+            let gone = |blob: &Stored| below.contains(&blob.digest) && !live.contains(&blob.digest);
+            let blobs = self.blobs()?.into_iter().filter(gone).collect();
+            Ok(Plan { names: vec![image], blobs })
+        })
     }
 
-    /// Takes away the oldest names until what the others need fits into `limit`.
-    fn forget_oldest(&self, limit: u64, dry_run: bool, pruned: &mut Pruned) -> Result<()> {
-        let mut images = self.images()?;
-        images.sort_by(|a, b| b.updated.cmp(&a.updated));
-        let mut live = HashSet::new();
-        for image in images {
-            let mut with = live.clone();
-            self.mark(&image.descriptor, MAX_INDEX_DEPTH + 1, &mut with)?;
-            let mut size = 0;
-            for digest in &with {
-                size += self.size_of(digest)?.unwrap_or(0);
-            }
-            if size <= limit {
-                live = with;
-                continue;
-            }
-            if !dry_run {
-                self.remove_name(&StoreName::parse(&image.name)?)?;
-            }
-            pruned.names.push(image.name);
+    /// Carries out what `plan` decides while nothing can change.
+    fn take_away(&self, mut plan: impl FnMut() -> Result<Plan>) -> Result<Pruned> {
+        // Once without the lock, so that what takes long has been read before it is held.
+        plan()?;
+        // On a full disk there may be no room to move anything to.
+        let aside = self.workplace().ok();
+        let alone = self.lock(LockMode::Exclusive)?;
+        let plan = plan()?;
+        for image in &plan.names {
+            self.steps.remove(&self.image_path(&StoreName::parse(&image.name)?))?;
         }
-        Ok(())
+        if !plan.names.is_empty() {
+            // A name that came back after a power cut would find its content gone.
+            self.steps.flush_dir(&self.images_dir())?;
+        }
+        for blob in &plan.blobs {
+            match &aside {
+                Some(aside) => self.steps.rename(&blob.path, &aside.fresh())?,
+                None => drop(self.steps.remove(&blob.path)?),
+            }
+        }
+        drop(alone);
+        drop(aside);
+        Ok(plan.report())
     }
 
+    /// Cut downloads, and notes on cut uploads.
     fn drop_partials(&self, options: &PruneOptions, pruned: &mut Pruned) -> Result<()> {
-        let directory = self.root.join("partial");
-        for path in files(&directory)? {
-            let in_use = std::fs::File::open(&path).is_ok_and(|file| file.try_lock().is_err());
-            if in_use || !old_enough(&path, options.older_than) {
+        let idle = Partials::new(&self.root).idle().doing(|| "listing cut downloads")?;
+        for file in idle.iter().filter(|file| old_enough(file.changed, options.older_than)) {
+            if !options.dry_run && !file.remove()? {
                 continue;
             }
-            pruned.bytes += std::fs::symlink_metadata(&path).map_or(0, |meta| meta.len());
-            remove(&path, options.dry_run)?;
+            pruned.partials += u64::from(file.path.extension().is_none());
+            pruned.bytes += file.size;
+        }
+        for (path, meta) in files(&self.uploads())? {
+            let free = std::fs::File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
+            let changed = meta.modified().unwrap_or(SystemTime::now());
+            if free && old_enough(changed, options.older_than) {
+                if !options.dry_run {
+                    self.steps.remove(&path)?;
+                }
+                pruned.bytes += meta.len();
+            }
         }
         Ok(())
     }
@@ -124,56 +152,141 @@ impl Store {
         let mut blobs = Vec::new();
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let directory = self.root.join("blobs").join(algorithm.as_str());
-            for path in files(&directory)? {
+            for (path, meta) in files(&directory)? {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 // Foreign files are nobody's to delete.
                 let Ok(digest) = format!("{}:{name}", algorithm.as_str()).parse() else { continue };
-                let meta = std::fs::symlink_metadata(&path);
-                let size = meta.doing(|| format!("looking at {}", path.display()))?.len();
-                blobs.push(Stored { digest, size, path });
+                let changed = meta.modified().unwrap_or(SystemTime::now());
+                blobs.push(Stored { digest, size: meta.len(), path, changed });
             }
         }
         Ok(blobs)
     }
 }
 
-/// A blob on disk.
-pub(super) struct Stored {
-    pub(super) digest: Digest,
-    pub(super) size: u64,
-    pub(super) path: PathBuf,
+impl Plan {
+    fn report(&self) -> Pruned {
+        Pruned {
+            names: self.names.iter().map(|image| image.name.clone()).collect(),
+            blobs: self.blobs.len() as u64,
+            partials: 0,
+            bytes: self.blobs.iter().map(|blob| blob.size).sum(),
+        }
+    }
 }
 
-fn files(directory: &Path) -> Result<Vec<PathBuf>> {
+fn plan(marks: &mut Marks<'_>, options: &PruneOptions) -> Result<Plan> {
+    let mut kept = Vec::new();
+    let pinned = marks.roots(|image| {
+        kept.push(image.clone());
+        false
+    })?;
+    let blobs = marks.store().blobs()?;
+    let loose: Vec<Image> = kept
+        .extract_if(.., |image| {
+            image.name.starts_with('@') && old_enough(image.time(), options.older_than)
+        })
+        .collect();
+    let mut names = without_subjects(marks, loose, &mut kept, &pinned)?;
+    if let Some(limit) = options.max_size {
+        names.extend(oldest(marks, limit, &mut kept, &pinned, &blobs)?);
+    }
+    let live = live(marks, &kept, &pinned)?;
+    let gone = |blob: &Stored| {
+        !live.contains(&blob.digest) && old_enough(blob.changed, options.older_than)
+    };
+    Ok(Plan { names, blobs: blobs.into_iter().filter(gone).collect() })
+}
+
+/// Those of `loose` that are about nothing in use; the others join `kept`.
+fn without_subjects(
+    marks: &mut Marks<'_>,
+    mut loose: Vec<Image>,
+    kept: &mut Vec<Image>,
+    pinned: &[Reached],
+) -> Result<Vec<Image>> {
+    loop {
+        let live = live(marks, kept, pinned)?;
+        let about = |image: &Image| image.subject.as_ref().is_some_and(|s| live.contains(s));
+        let (used, rest): (Vec<Image>, Vec<Image>) = loose.into_iter().partition(about);
+        if used.is_empty() {
+            return Ok(rest);
+        }
+        // Something may be about these, in turn.
+        kept.extend(used);
+        loose = rest;
+    }
+}
+
+/// Takes the oldest of `kept` away until what the others need fits into `limit`.
+fn oldest(
+    marks: &mut Marks<'_>,
+    limit: u64,
+    kept: &mut Vec<Image>,
+    pinned: &[Reached],
+    blobs: &[Stored],
+) -> Result<Vec<Image>> {
+    let sizes: HashMap<&Digest, u64> = blobs.iter().map(|b| (&b.digest, b.size)).collect();
+    let size = |digest: &Digest| sizes.get(digest).copied().unwrap_or(0);
+    let mut live = marks.below(pinned.to_vec())?;
+    let mut used: u64 = live.iter().map(size).sum();
+    kept.sort_by_key(|image| std::cmp::Reverse(image.time()));
+    let (mut fits, mut gone) = (Vec::new(), Vec::new());
+    for image in kept.drain(..) {
+        let below = marks.below(image.roots().map(Reached::root))?;
+        let more: u64 = below.difference(&live).map(size).sum();
+        if used + more <= limit {
+            used += more;
+            live.extend(below);
+            fits.push(image);
+        } else {
+            gone.push(image);
+        }
+    }
+    *kept = fits;
+    Ok(gone)
+}
+
+fn live(marks: &mut Marks<'_>, images: &[Image], pinned: &[Reached]) -> Result<HashSet<Digest>> {
+    let named = images.iter().flat_map(Image::roots).map(Reached::root);
+    marks.below(named.chain(pinned.iter().cloned()))
+}
+
+/// The regular files in a directory; none if there is no directory.
+pub(super) fn files(directory: &Path) -> Result<Vec<(PathBuf, std::fs::Metadata)>> {
+    let mut found = list(directory)?;
+    found.retain(|(_, meta)| meta.is_file());
+    Ok(found)
+}
+
+pub(super) fn directories(directory: &Path) -> Result<Vec<PathBuf>> {
+    let found = list(directory)?.into_iter();
+    Ok(found.filter(|(_, meta)| meta.is_dir()).map(|(path, _)| path).collect())
+}
+
+/// What is in a directory, links not followed.
+pub(super) fn list(directory: &Path) -> Result<Vec<(PathBuf, std::fs::Metadata)>> {
     let listing = || format!("listing {}", directory.display());
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Error::io(listing(), error)),
     };
-    let mut paths = Vec::new();
+    let mut found = Vec::new();
     for entry in entries {
         let entry = entry.doing(listing)?;
-        if entry.file_type().doing(listing)?.is_file() {
-            paths.push(entry.path());
+        match entry.metadata() {
+            Ok(meta) => found.push((entry.path(), meta)),
+            // Gone since it was listed.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io(listing(), error)),
         }
     }
-    Ok(paths)
-}
-
-fn remove(path: &Path, dry_run: bool) -> Result<()> {
-    if dry_run {
-        return Ok(());
-    }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other.doing(|| format!("removing {}", path.display())),
-    }
+    Ok(found)
 }
 
 /// A clock that went backwards makes nothing old.
-fn old_enough(path: &Path, age: Option<Duration>) -> bool {
+fn old_enough(changed: SystemTime, age: Option<Duration>) -> bool {
     let Some(age) = age else { return true };
-    let changed = std::fs::symlink_metadata(path).and_then(|meta| meta.modified());
-    changed.is_ok_and(|changed| SystemTime::now().duration_since(changed).is_ok_and(|d| d >= age))
+    SystemTime::now().duration_since(changed).is_ok_and(|since| since >= age)
 }

@@ -134,6 +134,7 @@ impl Staging {
     }
 
     /// All that was collected.
+    #[cfg(test)]
     pub(crate) fn digests(&self) -> Vec<Digest> {
         self.files().keys().cloned().collect()
     }

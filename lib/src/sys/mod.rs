@@ -11,7 +11,9 @@ mod copy;
 mod dir;
 mod file;
 mod lock;
+mod machine;
 mod meta;
+mod pin;
 mod process;
 mod remove;
 mod root;
@@ -24,13 +26,15 @@ pub use copy::copy_contents;
 pub use dir::{Dir, DirEntry};
 pub use file::{NewFile, scratch_file, share_blocks, start_write_back};
 pub use lock::{Lock, LockMode};
+pub use machine::{is_writable, runs_x32};
 pub use meta::{
     Device, FileKind, Meta, Time, effective_ids, file_creation_mask, set_mode, set_owner, set_time,
     sync_filesystem,
 };
+pub use pin::Pin;
 pub use process::{available_cores, effective_uid};
 pub use root::{Gap, Root, Walked};
-pub use signals::default_sigpipe;
+pub use signals::die_of_closed_pipe;
 pub use terminal::HiddenInput;
 pub use xattr::{
     MAX_XATTR_NAME, MAX_XATTR_VALUE, read_xattr, read_xattrs, remove_xattr, set_xattr,

@@ -1,14 +1,14 @@
 //! Signals.
 
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::signal::{SigHandler, Signal, raise, signal};
 
-/// Lets a closed pipe end the process, as programs in pipelines should, instead of failing writes
-/// (Rust's start-up code ignores the signal).
-pub fn default_sigpipe() {
-    // SAFETY: no handler of ours is involved, only the kernel's default action; called at start
-    // before other threads exist.
+/// Ends the process as a closed pipe ends programs in pipelines. (Rust's start-up code ignores the
+/// signal, and rightly so: a socket that the other side has closed raises it too.)
+pub fn die_of_closed_pipe() {
+    // SAFETY: no handler of ours is involved, only the kernel's default action.
     #[allow(unsafe_code)]
-    let result = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
-    // It can only fail for an unknown signal number.
-    debug_assert!(result.is_ok());
+    let reset = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+    if reset.is_ok() {
+        let _ = raise(Signal::SIGPIPE);
+    }
 }

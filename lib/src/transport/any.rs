@@ -3,13 +3,14 @@
 use super::{
     Abilities, DirectorySink, DirectorySource, DockerArchiveSink, DockerArchiveSource,
     DockerDaemonSink, Item, LayoutArchiveSink, LayoutSink, LayoutSource, Origin, Presence,
-    Referrer, RegistrySink, RegistrySource, Sink, Source, StoreSink, StoreSource,
+    Referrer, RegistrySink, RegistrySource, Sink, Source, StorageSource, StoreSink, StoreSource,
 };
 use crate::blob::Blob;
 use crate::error::Result;
 use crate::spec::{Descriptor, Digest, Manifest};
 
 /// A place to read from.
+#[allow(clippy::large_enum_variant, reason = "there is one for each copy")]
 pub enum AnySource {
     /// `docker://`
     Registry(RegistrySource),
@@ -19,11 +20,14 @@ pub enum AnySource {
     DockerArchive(DockerArchiveSource),
     /// `dir:`
     Directory(DirectorySource),
+    /// `containers-storage:`
+    Storage(StorageSource),
     /// `store:`
     Store(StoreSource),
 }
 
 /// A place to write to.
+#[allow(clippy::large_enum_variant, reason = "there is one for each copy")]
 pub enum AnySink {
     /// `docker://`
     Registry(RegistrySink),
@@ -50,7 +54,7 @@ macro_rules! each {
 
 macro_rules! each_source {
     ($any:expr, $place:ident => $call:expr) => {
-        each!($any, $place => $call; Registry Layout DockerArchive Directory Store)
+        each!($any, $place => $call; Registry Layout DockerArchive Directory Storage Store)
     };
 }
 

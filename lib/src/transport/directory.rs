@@ -432,7 +432,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("thesis.txt"), "x").unwrap();
         for version in [None, Some("1"), Some("Directory Transport Version: 9\n")] {
-            version.map(|text| std::fs::write(dir.path().join("version"), text).unwrap());
+            if let Some(text) = version {
+                std::fs::write(dir.path().join("version"), text).unwrap();
+            }
             let error = DirectorySink::new(dir.path()).err().unwrap();
             assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         }

@@ -18,13 +18,12 @@ use serde::Deserialize;
 use tokio::sync::{Mutex, OnceCell, mpsc};
 use tokio::task::JoinHandle;
 
-use super::archive::{ArchiveStream, Output};
+use super::archive::{ArchiveStream, Output, scratch_file};
 use super::docker_archive::{ABILITIES, DockerArchiveSource, ImageWriter};
 use super::{Abilities, Item, Origin, Presence, Sink, layout_archive};
 use crate::blob::{Blob, blocking};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::spec::{Descriptor, Manifest, Reference};
-use crate::sys::{self, Dir};
 
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// Largest part of an answer that is read when it is no archive.
@@ -179,8 +178,7 @@ async fn spool(
     let scratch = scratch.to_owned();
     let write = blocking(move || {
         let writing = || format!("writing into {}", scratch.display());
-        let dir = Dir::open(&scratch).doing(writing)?;
-        let mut file = sys::scratch_file(&dir).doing(writing)?;
+        let mut file = scratch_file(&scratch)?;
         while let Some(chunk) = receiver.blocking_recv() {
             file.write_all(&chunk).doing(writing)?;
         }

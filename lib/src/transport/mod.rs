@@ -9,6 +9,7 @@ mod archive;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod cases;
+mod containers_storage;
 mod directory;
 mod docker_archive;
 mod docker_daemon;
@@ -21,12 +22,13 @@ mod store;
 
 pub use crate::store::StoreName;
 pub use any::{AnySink, AnySource};
+pub use containers_storage::StorageSource;
 pub use directory::{DirectorySink, DirectorySource};
 pub use docker_archive::{DockerArchiveSink, DockerArchiveSource};
 pub use docker_daemon::DockerDaemonSink;
 pub use layout::{
     Collected, LayoutSink, LayoutSource, collect_garbage as collect_layout_garbage,
-    remove_name as remove_layout_name,
+    entries as layout_entries, remove_name as remove_layout_name,
 };
 pub use layout_archive::LayoutArchiveSink;
 pub use location::{Bare, Entry, InPath, Location};

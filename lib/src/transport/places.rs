@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     AnySink, AnySource, Bare, DirectorySink, DirectorySource, DockerArchiveSink,
     DockerArchiveSource, DockerDaemonSink, InPath, LayoutArchiveSink, LayoutSink, LayoutSource,
-    Location, RegistrySink, RegistrySource, StoreSink, StoreSource,
+    Location, RegistrySink, RegistrySource, StorageSource, StoreSink, StoreSource,
 };
 use crate::config::{
     AuthKey, AuthStore, Certificates, ConfigPaths, Credential, Endpoint, ImageName, Policy,
@@ -16,7 +16,7 @@ use crate::config::{
 };
 use crate::error::{Error, IoContext, Result};
 use crate::progress::Listener;
-use crate::registry::{Access, Client, ClientOptions, Repository};
+use crate::registry::{Access, Client, ClientOptions, Repository, Timeouts};
 use crate::spec::{Platform, Reference};
 use crate::store::{Partials, Store};
 
@@ -34,6 +34,10 @@ pub struct PlacesOptions {
     pub retry_times: u32,
     /// The first pause before that.
     pub retry_delay: Option<Duration>,
+    /// How long a registry may say nothing.
+    pub stall: Option<Duration>,
+    /// Blobs larger than this are uploaded in pieces of this size.
+    pub upload_piece: Option<usize>,
     /// Blobs on their way at the same time.
     pub jobs: usize,
     /// The platform that decides among images of one name.
@@ -154,7 +158,10 @@ impl Places {
                     .await?,
             ),
             Location::Store(name) => AnySource::Store(StoreSource::new(self.store()?, name)),
-            other => return Err(Error::unsupported(format!("{}: not yet", other.kind()))),
+            Location::ContainersStorage(name) => {
+                let roots = &self.options.paths.container_stores;
+                AnySource::Storage(StorageSource::open(name, roots).await?)
+            }
         })
     }
 
@@ -264,7 +271,10 @@ impl Places {
             plain_loopback: verify != Some(true),
             retry_times: self.options.retry_times,
             retry_pause: self.options.retry_delay.unwrap_or(defaults.retry_pause),
+            timeouts: self.options.stall.map_or(defaults.timeouts, Timeouts::all),
             connections: self.options.jobs.max(1) + 2,
+            chunk: self.options.upload_piece.unwrap_or(defaults.chunk),
+            chunk_above: self.options.upload_piece.map_or(defaults.chunk_above, |size| size as u64),
             journal: Some(self.options.store_root.join("uploads")),
             progress: self.options.listener.clone(),
             ..defaults

@@ -1,6 +1,17 @@
 //! `creel-copy`, as a person or a script sees it.
 
+mod auth;
+mod config;
+mod convert;
 mod errors;
+mod faults;
+mod kill;
+mod parallel;
 mod places;
+mod referrers;
 mod requests;
+mod resume;
 mod select;
+mod sync;
+mod tls;
+mod verbs;

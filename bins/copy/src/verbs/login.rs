@@ -24,7 +24,8 @@ pub async fn login(context: &Context, args: LoginArgs) -> Result<u8> {
         };
     }
     let credential = ask(&args)?;
-    let places = context.places(&WorkArgs { jobs: 2, retry_times: 3, retry_delay: None })?;
+    let work = WorkArgs { jobs: 2, retry_times: 3, ..WorkArgs::default() };
+    let places = context.places(&work)?;
     let side = SideOptions {
         credential: Some(credential.clone()),
         tls_verify: args.tls_verify,
@@ -102,8 +103,7 @@ fn prompt(question: &str, hidden: bool) -> Result<String> {
             "there is no terminal to ask on: give --username and --password-stdin",
         ));
     }
-    eprint!("{question}");
-    std::io::stderr().flush().doing(|| "asking")?;
+    std::io::stderr().write_all(question.as_bytes()).doing(|| "asking")?;
     let mut line = String::new();
     let read = {
         let _hidden = hidden.then(creel::sys::HiddenInput::start).transpose()?;
@@ -111,7 +111,7 @@ fn prompt(question: &str, hidden: bool) -> Result<String> {
     };
     read.doing(|| "reading the answer")?;
     if hidden {
-        eprintln!();
+        creel::cli::say("");
     }
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

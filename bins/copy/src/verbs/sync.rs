@@ -30,7 +30,7 @@ pub async fn run(context: &Context, args: SyncArgs) -> Result<u8> {
     }
     let jobs = work.jobs(pairs, &mut failures).await?;
     if args.dry_run {
-        return show_plan(context, &jobs).await;
+        return show_plan(context, &jobs, failures).await;
     }
     let session = context.session(&args.work);
     let mut outcomes = sync(jobs, &session, &|outcome| {
@@ -93,7 +93,8 @@ impl<'a> Work<'a> {
             SyncSource::Yaml => {
                 let mut pairs = Vec::new();
                 let mut failures = Vec::new();
-                for wanted in parse_yaml(&read_list(path)?)? {
+                let doing = || format!("reading {}", path.display());
+                for wanted in parse_yaml(&read_list(path)?).doing(doing)? {
                     let name = wanted.repository.name();
                     match self.wanted(wanted).await {
                         Ok(found) => pairs.extend(found),
@@ -280,9 +281,10 @@ fn naming(args: &SyncArgs) -> Result<Naming> {
             return Err(Error::usage(format!("{rest:?} does not begin with a registry host")));
         }
     };
-    // Without skopeo's flags, a repository is copied onto the repository that was named.
+    // Without skopeo's flags, a repository is copied onto the repository or layout that was named.
     let from_repository = matches!(args.src, None | Some(SyncSource::Docker));
-    let exact = from_repository && args.dest.is_none() && !args.scoped && rest.contains('/');
+    let whole = kind != SyncDestination::Docker || rest.contains('/');
+    let exact = from_repository && args.dest.is_none() && !args.scoped && whole;
     let suffix = args.append_suffix.clone().unwrap_or_default();
     Ok(Naming { below, scoped: args.scoped, exact, suffix })
 }
@@ -312,11 +314,16 @@ fn digest_lines(outcomes: &[Outcome]) -> String {
     text
 }
 
-async fn show_plan(context: &Context, jobs: &[Job]) -> Result<u8> {
+/// What would be copied; an error if any of it cannot even be planned.
+async fn show_plan(context: &Context, jobs: &[Job], failures: Vec<Outcome>) -> Result<u8> {
     let mut failed = None;
     let mut rows = Vec::new();
     let mut documents = Vec::new();
-    for (from, to, plan) in dry_run(jobs).await {
+    let unlisted = failures.into_iter().filter_map(|outcome| {
+        let error = outcome.result.err()?;
+        Some((outcome.source, outcome.destination, Err(error)))
+    });
+    for (from, to, plan) in dry_run(jobs).await.into_iter().chain(unlisted) {
         match plan {
             Ok(plan) => {
                 let what =
@@ -326,7 +333,10 @@ async fn show_plan(context: &Context, jobs: &[Job]) -> Result<u8> {
                     .push(serde_json::json!({"source": from, "destination": to, "plan": plan}));
             }
             Err(error) => {
-                rows.push(vec![from, to, error.chain()]);
+                let why = error.chain();
+                documents
+                    .push(serde_json::json!({"source": from, "destination": to, "error": why}));
+                rows.push(vec![from, to, why]);
                 failed = Some(error);
             }
         }

@@ -1,10 +1,13 @@
 //! `creel-copy tags REPO`.
 
+use std::path::Path;
+
 use creel::cli;
 use creel::copy::sync::Filter;
 use creel::error::{Error, IoContext, Result};
 use creel::registry::{Access, Repository};
-use creel::spec::{ImageConfig, MAX_CONFIG, Manifest, Platform, Reference};
+use creel::spec::{Descriptor, ImageConfig, MAX_CONFIG, Manifest, Platform, Reference};
+use creel::transport::layout_entries;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
@@ -16,12 +19,13 @@ use crate::render;
 const AT_A_TIME: usize = 8;
 
 pub async fn run(context: &Context, args: TagsArgs) -> Result<u8> {
+    if let Some(layout) = args.repository.strip_prefix("oci:") {
+        return names(context, &args, Path::new(layout));
+    }
     let text = args.repository.strip_prefix("docker://").unwrap_or(&args.repository);
-    if text.contains("://")
-        || ["docker-archive:", "oci:", "store:"].iter().any(|p| text.starts_with(p))
-    {
+    if text.contains("://") || ["docker-archive:", "store:"].iter().any(|p| text.starts_with(p)) {
         return Err(Error::usage(format!(
-            "{text:?} is no repository: tags are listed of registries, as in host/app"
+            "{text:?} is no repository: tags are listed of registries (host/app) and layouts (oci:DIR)"
         )));
     }
     let name = Reference::parse(text)?;
@@ -46,6 +50,28 @@ pub async fn run(context: &Context, args: TagsArgs) -> Result<u8> {
         render::print_json(&document)?;
     } else {
         render::print(&tags.iter().map(|tag| format!("{tag}\n")).collect::<String>())?;
+    }
+    Ok(0)
+}
+
+/// The names in an OCI layout.
+fn names(context: &Context, args: &TagsArgs, layout: &Path) -> Result<u8> {
+    let filter = Filter::new(&args.include, &args.exclude)?;
+    let entries = layout_entries(layout)?;
+    let names = entries.iter().filter_map(|entry| Some((entry.ref_name()?, entry)));
+    let names: Vec<_> = names.filter(|(name, _)| filter.wants(name)).collect();
+    if context.global.json {
+        let tags: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+        let document = serde_json::json!({"Repository": args.repository, "Tags": tags});
+        render::print_json(&document)?;
+    } else if args.long {
+        let row = |(name, entry): &(&str, &Descriptor)| {
+            vec![(*name).to_owned(), entry.digest.to_string(), entry.media_type.to_string()]
+        };
+        let rows: Vec<_> = names.iter().map(row).collect();
+        render::print(&cli::table(&["TAG", "DIGEST", "TYPE"], &rows))?;
+    } else {
+        render::print(&names.iter().map(|(name, _)| format!("{name}\n")).collect::<String>())?;
     }
     Ok(0)
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::cli::say;
 use crate::progress::{Event, Progress};
 
 /// Writes every event as `{"event":…}`.
@@ -24,6 +25,6 @@ impl Progress for JsonLines {
             Event::Warning(text) => json!({"event": "warning", "text": text}),
             Event::Stage(text) => json!({"event": "stage", "text": text}),
         };
-        eprintln!("{line}");
+        say(line);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::cli::say;
 use crate::cli::size::bytes;
 use crate::progress::{Event, Progress};
 
@@ -83,21 +84,25 @@ impl Progress for Plain {
                     moving.moved += bytes;
                 }
                 if let Some(line) = state.summary() {
-                    eprintln!("{line}");
+                    say(line);
                 }
             }
             Event::Done { task } => {
                 state.finished += 1;
                 if let Some(moving) = state.tasks.remove(&task) {
-                    eprintln!("{}: {}", moving.name, bytes(moving.total.unwrap_or(moving.moved)));
+                    say(format_args!(
+                        "{}: {}",
+                        moving.name,
+                        bytes(moving.total.unwrap_or(moving.moved))
+                    ));
                 }
             }
             Event::Skipped { what, digest, bytes: size, why } => {
-                eprintln!("{what} {}: {} ({why})", digest.short(), bytes(size));
+                say(format_args!("{what} {}: {} ({why})", digest.short(), bytes(size)));
             }
-            Event::Retrying { why, .. } => eprintln!("retrying: {why}"),
-            Event::Warning(text) => eprintln!("warning: {text}"),
-            Event::Stage(text) => eprintln!("{text}"),
+            Event::Retrying { why, .. } => say(format_args!("retrying: {why}")),
+            Event::Warning(text) => say(format_args!("warning: {text}")),
+            Event::Stage(text) => say(text),
         }
     }
 }
@@ -108,7 +113,7 @@ pub(super) struct WarningsOnly;
 impl Progress for WarningsOnly {
     fn event(&self, event: Event) {
         if let Event::Warning(text) = event {
-            eprintln!("warning: {text}");
+            say(format_args!("warning: {text}"));
         }
     }
 }

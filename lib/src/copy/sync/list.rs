@@ -82,11 +82,12 @@ struct Credentials {
 /// Reads skopeo's format: a map of registries, each with images and how to choose their tags.
 pub fn parse_yaml(text: &str) -> Result<Vec<Wanted>> {
     let registries: BTreeMap<String, Registry> = serde_saphyr::from_str(text).map_err(|error| {
-        Error::caused(
-            ErrorKind::Usage,
-            "the list is not in the form of skopeo's sync files",
-            error.to_string(),
-        )
+        // Behind the first line comes an excerpt of the file, which may hold a password.
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        let why = line.strip_prefix("error: ").unwrap_or(line).to_owned();
+        let doing = "the list is not YAML in the form of skopeo's sync files";
+        Error::caused(ErrorKind::Usage, doing, why)
     })?;
     let mut wanted = Vec::new();
     for (host, registry) in registries {

@@ -24,6 +24,7 @@ use crate::blob::FileBlob;
 use crate::error::{Error, IoContext, Result};
 use crate::layer::tar::{Entry, EntryKind, TarReader};
 use crate::spec::Descriptor;
+use crate::sys::{self, Dir};
 
 /// Most members of one archive.
 const MAX_MEMBERS: usize = 100_000;
@@ -147,6 +148,13 @@ impl Archive {
     pub(super) fn reader(&self, stretch: Stretch) -> Positioned {
         Positioned::new(self.file.clone(), stretch.offset, stretch.offset + stretch.size)
     }
+}
+
+/// A nameless file in the directory `scratch`, which is made if it is missing.
+pub(super) fn scratch_file(scratch: &Path) -> Result<File> {
+    let making = || format!("making a temporary file in {}", scratch.display());
+    std::fs::create_dir_all(scratch).doing(making)?;
+    Dir::open(scratch).and_then(|dir| sys::scratch_file(&dir)).doing(making)
 }
 
 /// Reads all headers, and nothing of the contents.

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use crate::blob::{Budget, CHUNK, Decoder, Format};
 use crate::error::{Error, IoContext, Result};
-use crate::sys::{self, Dir};
 
 /// Bytes that are enough for [`Format::of`].
 pub(in crate::transport) const MAGIC: usize = 6;
@@ -36,8 +35,7 @@ pub(super) fn plain(mut file: File, scratch: &Path) -> Result<File> {
 fn spool(packed: impl Read, budget: Budget, scratch: &Path) -> Result<File> {
     let spooling = || format!("unpacking it into {}", scratch.display());
     let mut reader = Decoder::new(packed).doing(|| "reading its first bytes")?.with_budget(budget);
-    let dir = Dir::open(scratch).doing(spooling)?;
-    let mut out = sys::scratch_file(&dir).doing(spooling)?;
+    let mut out = super::scratch_file(scratch)?;
     let mut buffer = vec![0; CHUNK];
     loop {
         match reader.read(&mut buffer) {

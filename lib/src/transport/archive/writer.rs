@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::layer::tar::{Entry, EntryKind, TarWriter};
 use crate::spec::{Algorithm, Descriptor, Digest, Hasher, MediaType};
 use crate::store::fill;
-use crate::sys::{self, Dir, NewFile, Time};
+use crate::sys::{Dir, NewFile, Time};
 use crate::transport::layout::blob_path;
 
 /// Where an archive goes.
@@ -87,12 +87,7 @@ async fn spool(content: Blob, scratch: &Path) -> Result<(Descriptor, Blob)> {
         Blob::Remote(blob) => Ok((named(blob.digest.clone(), blob.size), Blob::Remote(blob))),
         unnamed @ Blob::Unnamed(_) => {
             let scratch = scratch.to_owned();
-            let file = blocking(move || {
-                let dir = Dir::open(&scratch);
-                dir.and_then(|dir| sys::scratch_file(&dir))
-                    .doing(|| format!("making a file in {}", scratch.display()))
-            });
-            let file = Arc::new(file.await?);
+            let file = Arc::new(blocking(move || super::scratch_file(&scratch)).await?);
             let (digest, size) = fill(file.clone(), 0, unnamed, None, Algorithm::Sha256).await?;
             let what = named(digest.clone(), size);
             Ok((what, Blob::File(FileBlob { file, offset: 0, size, digest, meter: None })))
@@ -159,8 +154,7 @@ impl ArchiveFile {
             kind.is_fifo() || kind.is_char_device() || kind.is_block_device() || kind.is_socket()
         });
         let (target, file) = if special {
-            let file = Dir::open(scratch).and_then(|dir| sys::scratch_file(&dir)).doing(making)?;
-            (Target::CopyInto, file)
+            (Target::CopyInto, super::scratch_file(scratch)?)
         } else {
             if path.is_dir() {
                 return Err(Error::usage(format!("{} is a directory", path.display())));

@@ -7,25 +7,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::OnceCell;
 
 use super::LIST;
 use super::index::{Listed, choose, parse};
 use crate::blob::{Blob, Budget, Decoder, Format, Verifier, VerifyReader, blocking};
-use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::spec::json::{null_is_default, parse_strict, to_go_bytes};
+use crate::error::{Error, IoContext, Result};
+use crate::spec::json::to_go_bytes;
 use crate::spec::{
-    Algorithm, Compression, Descriptor, Dialect, DiffId, Digest, Hasher, MAX_INDEX_DEPTH,
-    MAX_MANIFEST, Manifest, MediaType,
+    Algorithm, Compression, Descriptor, Dialect, DiffId, Digest, Hasher, ImageConfig, MAX_CONFIG,
+    MAX_INDEX_DEPTH, MAX_MANIFEST, Manifest, MediaType,
 };
 use crate::transport::archive::{Archive, MAGIC, Stretch};
 use crate::transport::layout::{INDEX, LayoutIndex, blob_path};
 use crate::transport::{Entry, InPath, Origin, Referrer, Source};
-
-/// Largest config of an image that is read.
-const MAX_CONFIG: u64 = 8 << 20;
 
 /// An image in a docker archive, for reading.
 pub struct DockerArchiveSource {
@@ -93,8 +89,8 @@ impl Image {
     }
 
     fn of_config(archive: &Archive, listed: &Listed, config: Bytes) -> Result<Image> {
-        let digest = Digest::sha256(&config);
-        let diff_ids = diff_ids(&config)?;
+        let config = ImageConfig::parse(config)?;
+        let diff_ids = &config.fields().rootfs.diff_ids;
         if diff_ids.len() != listed.layers.len() {
             return Err(Error::invalid(format!(
                 "its config tells of {} layers, manifest.json of {}",
@@ -102,8 +98,9 @@ impl Image {
                 listed.layers.len()
             )));
         }
-        let mut parts = HashMap::from([(digest.clone(), Part::Memory(config.clone()))]);
-        let manifest = match original_manifest(archive, &digest, listed)? {
+        let mut parts =
+            HashMap::from([(config.digest().clone(), Part::Memory(config.raw().clone()))]);
+        let manifest = match original_manifest(archive, config.digest(), listed)? {
             Some(manifest) => {
                 for layer in manifest.as_image().iter().flat_map(|image| &image.layers) {
                     let stretch = archive.find(&blob_path(&layer.digest))?;
@@ -113,7 +110,7 @@ impl Image {
             }
             None => {
                 let mut layers = Vec::new();
-                for (name, diff_id) in listed.layers.iter().zip(&diff_ids) {
+                for (name, diff_id) in listed.layers.iter().zip(diff_ids) {
                     let (what, part) =
                         layer(archive, name, diff_id).doing(|| format!("layer {name}"))?;
                     parts.insert(what.digest.clone(), part);
@@ -133,23 +130,6 @@ fn no_list(archive: &Archive) -> Error {
         _ => "",
     };
     Error::invalid(format!("{} is no docker archive: it has no {LIST}{hint}", archive.name()))
-}
-
-fn diff_ids(config: &[u8]) -> Result<Vec<DiffId>> {
-    #[derive(Deserialize)]
-    struct Config {
-        rootfs: RootFs,
-    }
-    #[derive(Deserialize)]
-    struct RootFs {
-        #[serde(default, deserialize_with = "null_is_default")]
-        diff_ids: Vec<DiffId>,
-    }
-    let config: Config =
-        serde_json::from_value(parse_strict(config, "its config")?).map_err(|error| {
-            Error::caused(ErrorKind::Invalid, "its config breaks its format", error)
-        })?;
-    Ok(config.rootfs.diff_ids)
 }
 
 /// The manifest that the image had before it was saved, if the archive holds it and it describes
@@ -239,7 +219,7 @@ fn hash(archive: &Archive, stretch: Stretch) -> Result<Digest> {
 }
 
 /// A manifest in Docker's words, or in OCI's where Docker has none.
-fn made_manifest(config: &Bytes, layers: Vec<Descriptor>) -> Result<Manifest> {
+fn made_manifest(config: &ImageConfig, layers: Vec<Descriptor>) -> Result<Manifest> {
     let zstd = MediaType::layer(Dialect::Docker, Compression::Zstd);
     let dialect = match layers.iter().any(|layer| layer.media_type == zstd) {
         true => Dialect::Oci,
@@ -253,7 +233,7 @@ fn made_manifest(config: &Bytes, layers: Vec<Descriptor>) -> Result<Manifest> {
             "digest": what.digest,
         })
     };
-    let config = Descriptor::of(MediaType::Config(dialect), config);
+    let config = config.descriptor(dialect);
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": MediaType::Manifest(dialect),

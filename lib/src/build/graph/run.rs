@@ -1,0 +1,192 @@
+//! `RUN` and its mounts.
+
+use super::super::dockerfile::{self, CommandLine, Instruction, MountKind, Sharing, Word};
+use super::evaluate::Evaluator;
+use super::{Input, Mount, Operation, Run, paths};
+
+impl Evaluator<'_> {
+    pub(super) fn run(
+        &mut self,
+        instruction: &Instruction,
+        written: &dockerfile::Run,
+    ) -> Option<(Operation, bool)> {
+        let mut certain = self.state.known;
+        let (arguments, shell, script) = self.arguments(written);
+        let mut mounts = Vec::new();
+        for word in &written.mounts {
+            if let Some(mount) = self.mount(instruction, word, &mounts, &mut certain) {
+                mounts.push(mount);
+            }
+        }
+        let build_arguments = self.build_arguments(instruction)?;
+        let run = Run {
+            arguments,
+            shell,
+            script,
+            mounts,
+            network: written.network,
+            security: written.security,
+            devices: written.devices.clone(),
+            environment: self.state.scope.clone(),
+            build_arguments,
+            workdir: self.state.workdir.clone(),
+            user: self.state.user.clone(),
+        };
+        Some((Operation::Run(Box::new(run)), certain))
+    }
+
+    /// The argument vector, whether a shell is in front, and a script with its own interpreter.
+    fn arguments(
+        &self,
+        written: &dockerfile::Run,
+    ) -> (Vec<String>, bool, Option<(String, String)>) {
+        let text = match &written.command {
+            CommandLine::Exec(words) => return (words.clone(), false, None),
+            CommandLine::Shell(_) => written.shell_text().unwrap_or_default(),
+        };
+        let mut arguments = self.shell();
+        if let Some(script) = written.script().filter(|_| text.starts_with("#!")) {
+            arguments.push(format!("/dev/pipes/{}", script.name));
+            return (arguments, true, Some((script.name.clone(), text)));
+        }
+        arguments.push(text);
+        (arguments, true, None)
+    }
+
+    /// Declared arguments with what they are now, in the order of first declaration.
+    fn build_arguments(&mut self, instruction: &Instruction) -> Option<Vec<(String, String)>> {
+        use super::super::expand::Variables;
+        if let Err(error) = self.budget.pay(self.state.size()) {
+            self.error(instruction.span, error.to_string());
+            return None;
+        }
+        let mut seen = std::collections::HashMap::new();
+        let mut out: Vec<(String, String)> = Vec::new();
+        for (name, value) in &self.state.declared {
+            let now = self.state.scope.get(name).map(str::to_owned);
+            let now = now.or_else(|| value.clone()).unwrap_or_default();
+            match seen.get(name) {
+                Some(at) => out[*at] = (name.clone(), now),
+                None => {
+                    seen.insert(name, out.len());
+                    out.push((name.clone(), now));
+                }
+            }
+        }
+        Some(out)
+    }
+
+    fn mount(
+        &mut self,
+        instruction: &Instruction,
+        word: &Word,
+        before: &[Mount],
+        certain: &mut bool,
+    ) -> Option<Mount> {
+        let span = word.span;
+        let mut sure = true;
+        let mut expand = |text: &str| {
+            let lexer = self.lexer();
+            let expansion = lexer
+                .expand(text, &self.state.scope, self.budget)
+                .map_err(|error| format!("failed to process {text:?}: {error}"))?;
+            self.advise_unset(instruction, &expansion.unset, span);
+            let value = self.value(expansion);
+            sure &= value.certain;
+            Ok(value.text)
+        };
+        let parsed = dockerfile::Mount::parse(word, &mut expand);
+        *certain &= sure;
+        let mount = match parsed {
+            Ok(mount) => mount,
+            // What depends on an unknown base may still become right.
+            Err(_) if !sure => return None,
+            Err(mut problem) => {
+                problem.span = self.place(problem.span);
+                self.found.push(problem);
+                return None;
+            }
+        };
+        let out = self.with_defaults(word, mount, before)?;
+        if out.target.as_deref() == Some("/") && sure {
+            self.error(span, "invalid mount target \"/\"");
+            return None;
+        }
+        Some(out)
+    }
+
+    fn with_defaults(
+        &mut self,
+        word: &Word,
+        mount: dockerfile::Mount,
+        before: &[Mount],
+    ) -> Option<Mount> {
+        let from = match (&mount.from, mount.kind) {
+            (Some(from), MountKind::Bind | MountKind::Cache) => {
+                Some(self.input(word, from, false)?)
+            }
+            (None, MountKind::Bind) => Some(Input::Context),
+            _ => None,
+        };
+        let mut out = Mount {
+            kind: mount.kind,
+            from,
+            source: mount.source.clone(),
+            target: self.target(mount.target.as_deref()),
+            read_only: mount.read_only,
+            size: mount.size,
+            id: mount.id.clone(),
+            sharing: mount.sharing.unwrap_or(Sharing::Shared),
+            required: mount.required,
+            env: mount.env.clone(),
+            mode: mount.mode,
+            uid: mount.uid,
+            gid: mount.gid,
+        };
+        match mount.kind {
+            MountKind::Cache if out.id.is_none() => out.id = mount.target.as_deref().map(cleaned),
+            MountKind::Secret => {
+                let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+                let id = mount.source.or(mount.id).or(mount.target.as_deref().map(base))?;
+                out.target = match (&mount.target, &mount.env) {
+                    (None, Some(_)) => None,
+                    (None, None) => Some(format!("/run/secrets/{}", base(&id))),
+                    (Some(_), _) => out.target,
+                };
+                out.id = Some(id);
+                out.source = None;
+            }
+            MountKind::Ssh if mount.source.is_some() => {
+                self.error(word.span, "ssh does not support source");
+                return None;
+            }
+            MountKind::Ssh => {
+                let agents = before.iter().filter(|m| m.kind == MountKind::Ssh).count();
+                out.id = Some(out.id.unwrap_or_else(|| "default".to_owned()));
+                if mount.target.is_none() {
+                    out.target = Some(format!("/run/buildkit/ssh_agent.{agents}"));
+                }
+            }
+            _ => {}
+        }
+        Some(out)
+    }
+
+    /// A target as seen from the working directory.
+    fn target(&self, target: Option<&str>) -> Option<String> {
+        let target = target.unwrap_or_default();
+        match &self.state.workdir {
+            Some(workdir) => Some(paths::join(workdir, target)),
+            None if target.starts_with('/') => Some(paths::join("/", target)),
+            None => Some(target.to_owned()),
+        }
+    }
+}
+
+/// A cache's name where only its target is given: the target, cleaned, not made absolute.
+fn cleaned(target: &str) -> String {
+    match target.starts_with('/') {
+        true => paths::join("/", target),
+        false => super::super::dockerignore::clean(target),
+    }
+}

@@ -1,0 +1,73 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod arguments;
+mod limits;
+mod run;
+mod stages;
+mod transfer;
+
+use super::*;
+use crate::build::check::{self, Checked, Request};
+use crate::build::diagnostic::{Severity, one_line};
+
+/// What is asked for in a test.
+#[derive(Default)]
+struct Ask<'a> {
+    target: Option<&'a str>,
+    arguments: &'a [(&'a str, &'a str)],
+    contexts: &'a [&'a str],
+    all: bool,
+    bases: &'a [(&'a str, BaseImage)],
+}
+
+fn checked(text: &str, ask: &Ask<'_>) -> Checked {
+    let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let options = PlanOptions {
+        target: ask.target.map(str::to_owned),
+        build_arguments: ask.arguments.iter().map(pair).collect(),
+        platform: Platform::new("linux", "amd64", None),
+        build_platform: Platform::new("linux", "amd64", None),
+        contexts: ask.contexts.iter().map(|name| context_key(name)).collect(),
+        all_stages: ask.all,
+    };
+    let mut bases = |name: &str, _: &Platform| {
+        ask.bases.iter().find(|(known, _)| *known == name).map(|(_, image)| image.clone())
+    };
+    let request = Request { name: "f", bytes: text.as_bytes(), options, context: None };
+    check::check(request, &mut bases)
+}
+
+/// Errors and the plan, as text.
+fn shown(text: &str, ask: &Ask<'_>) -> String {
+    let checked = checked(text, ask);
+    let mut out = String::new();
+    for found in checked.found.iter().filter(|found| found.severity == Severity::Error) {
+        out.push_str(&one_line(found, &checked.file.source));
+        out.push('\n');
+    }
+    out + &to_text(&checked.plan)
+}
+
+fn plain(text: &str) -> String {
+    shown(text, &Ask::default())
+}
+
+/// Errors alone, without the file's name.
+fn errors(text: &str) -> Vec<String> {
+    errors_of(text, &Ask::default())
+}
+
+fn errors_of(text: &str, ask: &Ask<'_>) -> Vec<String> {
+    let checked = checked(text, ask);
+    let errors = checked.found.iter().filter(|found| found.severity == Severity::Error);
+    errors
+        .map(|e| one_line(e, &checked.file.source).replacen("f:", "", 1).replacen("error: ", "", 1))
+        .collect()
+}
+
+/// The steps of a single stage on scratch, one a line.
+fn steps(body: &str) -> Vec<String> {
+    let text = plain(&format!("FROM scratch\n{body}\n"));
+    let rest = |line: &str| line.trim_start().split_once(' ').map(|(_, rest)| rest.to_owned());
+    text.lines().skip(1).filter_map(rest).collect()
+}

@@ -1,0 +1,60 @@
+//! Answers about images, from any place, reading only manifests and configs.
+//!
+//! A remote image costs three requests: index, manifest, config. Reports are made for output and
+//! never confuse the digest of an index with that of one of its images. Prints nothing.
+
+mod summary;
+mod tree;
+
+pub use summary::{Entry, ImageSummary, LayerSummary, StepSummary, Summary, summary};
+pub use tree::{Tree, tree};
+
+use crate::error::{Error, Result};
+use crate::spec::{
+    Body, Descriptor, Image, ImageConfig, MAX_CONFIG, MAX_INDEX_DEPTH, MAX_MANIFEST, Manifest,
+    Platform,
+};
+use crate::transport::Source;
+
+/// The manifest that runs on `platform`: the root itself, or the best entry of the index.
+///
+/// # Errors
+/// `NotFound` when no entry suits.
+pub async fn choose<S: Source>(
+    source: &S,
+    root: &Manifest,
+    platform: &Platform,
+) -> Result<Manifest> {
+    let mut manifest = root.clone();
+    for _ in 0..=MAX_INDEX_DEPTH {
+        let Body::Index(index) = manifest.body() else { return Ok(manifest) };
+        let entry = platform.choose(&index.manifests).ok_or_else(|| {
+            Error::not_found(format!("the index {} has no image for {platform}", manifest.digest()))
+        })?;
+        manifest = load(source, entry).await?;
+    }
+    Err(Error::invalid(format!("indexes are nested deeper than {MAX_INDEX_DEPTH}")))
+}
+
+/// Reads a manifest.
+pub async fn load<S: Source>(source: &S, what: &Descriptor) -> Result<Manifest> {
+    let blob = source.open(what).await?;
+    Manifest::verified(blob.into_bytes(MAX_MANIFEST).await?, what)
+}
+
+/// Reads the config of an image and checks it against its manifest.
+///
+/// # Errors
+/// `Unsupported` for artifacts, which have none.
+pub async fn image<S: Source>(source: &S, manifest: Manifest) -> Result<Image> {
+    let Some(body) = manifest.as_image() else {
+        return Err(Error::unsupported(format!(
+            "{} is a {}, which has no config of its own",
+            manifest.digest(),
+            manifest.media_type()
+        )));
+    };
+    let raw = source.open(&body.config).await?.into_bytes(MAX_CONFIG).await?;
+    let config = ImageConfig::verified(raw, &body.config)?;
+    Image::new(manifest, config)
+}

@@ -1,0 +1,27 @@
+//! What the kernel lets this process do.
+
+use std::path::Path;
+
+use rustix::fs::Access;
+
+/// Whether the process's user may write at a path, as far as permissions and mounts tell.
+pub fn is_writable(path: &Path) -> bool {
+    rustix::fs::access(path, Access::WRITE_OK).is_ok()
+}
+
+/// Whether the kernel takes x32 calls. Must not be asked under a seccomp filter, which may end the
+/// process for it.
+#[cfg(target_arch = "x86_64")]
+pub fn runs_x32() -> bool {
+    const X32: libc::c_long = 0x4000_0000;
+    // SAFETY: this call takes no arguments and touches no memory.
+    #[allow(unsafe_code)]
+    let number = unsafe { libc::syscall(X32 | libc::SYS_getpid) };
+    number > 0
+}
+
+/// Other processors have no x32 calls.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn runs_x32() -> bool {
+    false
+}
