@@ -163,7 +163,8 @@ impl Rule {
         call.set_action(self.action);
         call.set_errno_ret(self.errno);
         if !self.arguments.is_empty() {
-            let arguments = self.arguments.iter().map(Argument::to_oci).collect::<Result<_>>()?;
+            let arguments =
+                self.arguments.iter().copied().map(Argument::to_oci).collect::<Result<_>>()?;
             call.set_args(Some(arguments));
         }
         Ok(call)
@@ -171,7 +172,7 @@ impl Rule {
 }
 
 impl Argument {
-    fn to_oci(&self) -> Result<LinuxSeccompArg> {
+    fn to_oci(self) -> Result<LinuxSeccompArg> {
         let mut argument =
             LinuxSeccompArgBuilder::default().index(self.index).value(self.value).op(self.operator);
         // With a mask the second value is what must be left, mostly 0.
