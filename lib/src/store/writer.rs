@@ -184,7 +184,10 @@ impl Writer {
     async fn turn(self: &Arc<Self>, remote: &RemoteBlob) -> Result<Turn> {
         let mut seen = (0, Instant::now());
         loop {
-            match self.partials.claim(&remote.digest, remote.size, self.work.path()) {
+            let (writer, digest, size) = (self.clone(), remote.digest.clone(), remote.size);
+            let claim = move || Ok(writer.partials.claim(&digest, size, writer.work.path()));
+            // May have to read all that is there.
+            match blocking(claim).await? {
                 Claim::Ours(partial) => {
                     // Whoever had it may have published it just before.
                     if self.store.size_of(&remote.digest)? == Some(remote.size) {
