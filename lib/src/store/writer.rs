@@ -136,7 +136,7 @@ impl Writer {
 
     /// Writes content into a file of its own.
     async fn write(
-        &self,
+        self: &Arc<Self>,
         role: Role,
         content: Blob,
         expected: Option<&Descriptor>,
@@ -147,7 +147,8 @@ impl Writer {
         let filled = fill(Arc::new(file), 0, content, expected, Algorithm::Sha256).await;
         match filled {
             Ok(found) => {
-                self.lease.add(&found.0)?;
+                let (writer, digest) = (self.clone(), found.0.clone());
+                blocking(move || writer.lease.add(&digest)).await?;
                 self.collect(role, found.clone(), path, None);
                 Ok(found)
             }
