@@ -10,7 +10,7 @@ DESTDIR ?=
 ROWS ?=
 
 # The programs that are usable, and so are installed and packaged.
-PROGRAMS := creel-copy
+PROGRAMS := creel-copy creel-inspect creel-build creel-run
 
 # Crates that a feature of some dependency could bring in, and that swap the gzip
 # implementation behind our back or bind us to a C library of the system.

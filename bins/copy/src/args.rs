@@ -49,7 +49,7 @@ pub struct Global {
     /// Print the result as JSON.
     #[arg(long, global = true)]
     pub json: bool,
-    /// Tell at the end where the time went.
+    /// Tell where the time of a copy went.
     #[arg(long, global = true)]
     pub timings: bool,
     /// Trust policy to obey instead of the usual files.

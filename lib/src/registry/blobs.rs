@@ -88,11 +88,13 @@ impl Place {
 
     async fn blob_size(&self, digest: &Digest) -> Result<u64> {
         let path = format!("blobs/{digest}");
-        let answer = self.server.send(&self.call(Method::HEAD, &path, &[200, 405])).await?;
+        let head = self.call(Method::HEAD, &path, &[200, 400, 403, 405]);
+        let answer = self.server.send(&head).await?;
         if let (StatusCode::OK, Some(size)) = (answer.status(), answer.length()) {
             return Ok(size);
         }
-        // A request for one byte tells the size of all.
+        // HEAD may be unknown, or unwelcome at the storage that the registry points to. A request
+        // for one byte tells the size of all.
         let call = self.call(Method::GET, &path, &[200, 206]).header(RANGE, "bytes=0-0");
         let answer = self.server.send(&Call { bulk: true, ..call }).await?;
         let range = answer.header("content-range").and_then(parse_content_range);

@@ -77,7 +77,8 @@ impl Line<'_> {
             let Some(next) = answer.redirect().filter(|_| request.follow) else {
                 return Ok(answer);
             };
-            let next = check_redirect(&answer, &method, next)?;
+            let next = check_redirect(&url, &method, answer.status(), next)
+                .map_err(|error| Failure::lasting(error.while_doing(answer.place.clone())))?;
             if answer.status() == StatusCode::SEE_OTHER && method != Method::HEAD {
                 (method, body) = (Method::GET, Body::Empty);
             }
@@ -140,21 +141,23 @@ fn check_head(response: &reqwest::Response) -> Result<(), Error> {
 }
 
 /// Where a redirect leads, if we may go there.
-fn check_redirect(answer: &Answer, method: &Method, next: &str) -> Result<Url, Failure> {
-    let refuse =
-        |kind, text: String| Failure::lasting(Error::caused(kind, answer.place.clone(), text));
-    let url = answer.url.join(next).ok().filter(|url| url.has_host());
+fn check_redirect(
+    asked: &Url,
+    method: &Method,
+    status: StatusCode,
+    next: &str,
+) -> Result<Url, Error> {
+    let url = asked.join(next).ok().filter(|url| url.has_host());
     let Some(url) = url.filter(|url| matches!(url.scheme(), "http" | "https")) else {
-        return Err(refuse(ErrorKind::Invalid, "redirected to what is no http(s) URL".to_owned()));
+        return Err(Error::invalid("redirected to what is no http(s) URL"));
     };
-    if answer.url.scheme() == "https" && url.scheme() == "http" {
+    if asked.scheme() == "https" && url.scheme() == "http" {
         let text = format!("redirected from https to {}, which is refused", shown(&url));
-        return Err(refuse(ErrorKind::Denied, text));
+        return Err(Error::new(ErrorKind::Denied, text));
     }
-    let keeps_method = matches!(answer.status().as_u16(), 303 | 307 | 308);
+    let keeps_method = matches!(status.as_u16(), 303 | 307 | 308);
     if !keeps_method && !matches!(*method, Method::GET | Method::HEAD) {
-        let text = format!("{} for a {method} is not followed", answer.status());
-        return Err(refuse(ErrorKind::Unsupported, text));
+        return Err(Error::unsupported(format!("{status} for a {method} is not followed")));
     }
     Ok(url)
 }
@@ -312,8 +315,30 @@ impl Pace {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_redirects_may_lead() {
+        let asked = Url::parse("https://r.example/v2/a").unwrap();
+        let check = |method: Method, status: u16, next: &str| {
+            let status = StatusCode::from_u16(status).unwrap();
+            check_redirect(&asked, &method, status, next).map(String::from)
+        };
+        assert_eq!(check(Method::GET, 302, "/b").unwrap(), "https://r.example/b");
+        assert_eq!(check(Method::PUT, 307, "https://s.example/").unwrap(), "https://s.example/");
+        for (method, status, next, kind) in [
+            (Method::GET, 302, "http://r.example/v2/a", ErrorKind::Denied),
+            (Method::GET, 307, "file:///etc/passwd", ErrorKind::Invalid),
+            (Method::GET, 307, "https://", ErrorKind::Invalid),
+            (Method::PUT, 302, "/b", ErrorKind::Unsupported),
+            (Method::POST, 301, "/b", ErrorKind::Unsupported),
+        ] {
+            let error = check(method, status, next).unwrap_err();
+            assert_eq!(error.kind(), kind, "{status} {next}");
+        }
+    }
 
     #[test]
     fn dripping_is_no_progress() {

@@ -54,7 +54,7 @@ pub enum Finding {
         /// The name.
         name: String,
         /// What is not there, or damaged beyond use.
-        what: Descriptor,
+        what: Box<Descriptor>,
     },
     /// A name's record cannot be read.
     DamagedName {
@@ -106,8 +106,12 @@ impl Store {
         for image in &images {
             let missing = self.missing_of(image)?.into_iter();
             let missing = missing.filter(|what| !damaged.contains_key(&what.digest));
-            findings
-                .extend(missing.map(|what| Finding::Missing { name: image.name.clone(), what }));
+            findings.extend(
+                missing.map(|what| Finding::Missing {
+                    name: image.name.clone(),
+                    what: Box::new(what),
+                }),
+            );
         }
         self.check_foreign(&mut findings)?;
         Ok(Checked {

@@ -1,6 +1,7 @@
 //! The version of what is on disk.
 
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,9 @@ pub(super) fn ensure(root: &Path, temporary: &Path, steps: &Steps) -> Result<()>
     };
     let text = serde_json::to_vec(&format)
         .map_err(|error| Error::caused(ErrorKind::Failed, "writing the store's format", error))?;
+    // Others may have made it for their own files, with other permissions.
+    let private = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(root, private).doing(|| format!("protecting {}", root.display()))?;
     std::fs::write(temporary, text).doing(|| format!("writing {}", temporary.display()))?;
     steps.flush_files(&[temporary])?;
     steps.rename(temporary, &path)?;

@@ -90,8 +90,8 @@ impl Walk<'_> {
             if config.is_none() {
                 config = Some(self.look.config(&image.config)?);
             }
-            let diff_ids = config.iter().flatten().flat_map(|c| &c.fields().rootfs.diff_ids);
-            let unpacked = match diff_ids.skip(at).next() {
+            let mut diff_ids = config.iter().flatten().flat_map(|c| &c.fields().rootfs.diff_ids);
+            let unpacked = match diff_ids.nth(at) {
                 Some(diff_id) => self.look.unpacked(diff_id)?,
                 None => false,
             };

@@ -46,7 +46,7 @@ mod repair;
 mod staging;
 mod steps;
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
 mod usage;
 mod writer;

@@ -149,8 +149,9 @@ impl Image {
     /// When the name was given; the beginning of time if its record does not tell.
     pub(super) fn time(&self) -> SystemTime {
         let time = self.updated.parse::<jiff::Timestamp>();
-        let seconds = time.map_or(0, jiff::Timestamp::as_second);
-        SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+        let nanoseconds = time.map_or(0, jiff::Timestamp::as_nanosecond);
+        // Enough until the year 2554.
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0))
     }
 }
 

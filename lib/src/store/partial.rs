@@ -44,7 +44,7 @@ pub struct Partials {
 pub struct Partial {
     file: File,
     path: PathBuf,
-    hasher: Option<Hasher>,
+    hasher: Option<Box<Hasher>>,
 }
 
 /// What became of asking for a download.
@@ -67,7 +67,7 @@ pub(super) struct Idle {
 
 enum Piece {
     Bytes(Bytes),
-    State(Hasher),
+    State(Box<Hasher>),
 }
 
 impl Partials {
@@ -120,7 +120,7 @@ impl Partials {
         }
         let hasher = known_state(&file, &path, digest, size);
         file.set_len(hasher.as_ref().map_or(0, Hasher::count))?;
-        Ok(Claim::Ours(Partial { file, path, hasher }))
+        Ok(Claim::Ours(Partial { file, path, hasher: hasher.map(Box::new) }))
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
@@ -239,7 +239,7 @@ fn write_note(path: &Path, hasher: &Hasher) {
 impl Partial {
     /// How many bytes are there.
     pub fn position(&self) -> u64 {
-        self.hasher.as_ref().map_or(0, Hasher::count)
+        self.hasher.as_ref().map_or(0, |hasher| hasher.count())
     }
 
     /// Where they are.
@@ -264,7 +264,7 @@ impl Partial {
 
     async fn fetch(&mut self, blob: &RemoteBlob) -> Result<()> {
         let verifier = self.hasher.take();
-        let verifier = verifier.and_then(|hash| Verifier::resume(&blob.digest, blob.size, hash));
+        let verifier = verifier.and_then(|hash| Verifier::resume(&blob.digest, blob.size, *hash));
         let position = verifier.as_ref().map_or(0, Verifier::position);
         let stream = blob.stream(verifier).await?;
         let (sender, pieces) = mpsc::channel(DEPTH);
@@ -317,7 +317,7 @@ async fn pump(mut stream: VerifiedStream, sender: mpsc::Sender<Piece>) -> Result
                 since += chunk.len() as u64;
                 (Piece::Bytes(chunk), None)
             }
-            Err(error) => (Piece::State(stream.verifier().hasher().clone()), Some(error)),
+            Err(error) => (state(&stream), Some(error)),
         };
         if sender.send(piece).await.is_err() {
             return failed.map_or(Ok(()), Err);
@@ -327,12 +327,15 @@ async fn pump(mut stream: VerifiedStream, sender: mpsc::Sender<Piece>) -> Result
         }
         if since >= INTERVAL {
             since = 0;
-            let state = stream.verifier().hasher().clone();
-            let _ = sender.send(Piece::State(state)).await;
+            let _ = sender.send(state(&stream)).await;
         }
     }
-    let _ = sender.send(Piece::State(stream.verifier().hasher().clone())).await;
+    let _ = sender.send(state(&stream)).await;
     Ok(())
+}
+
+fn state(stream: &VerifiedStream) -> Piece {
+    Piece::State(Box::new(stream.verifier().hasher().clone()))
 }
 
 /// Writes what comes; a state is noted only after the bytes before it.
@@ -442,6 +445,59 @@ mod tests {
             let partial = partials.take(&blob.digest, blob.size, root.path()).unwrap();
             assert_eq!(partial.position(), 1_250_000);
         }
+    }
+
+    /// A store whose download of `blob` was cut, and where its bytes are.
+    async fn cut(root: &Path) -> (Partials, RemoteBlob, PathBuf) {
+        let partials = Partials::new(root);
+        let blob = remote(&server(1_250_000));
+        let partial = partials.take(&blob.digest, blob.size, root).unwrap();
+        assert!(partial.receive(&blob).await.is_err());
+        let path = partials.path(&blob.digest);
+        (partials, blob, path)
+    }
+
+    #[tokio::test]
+    async fn a_note_from_before_a_power_cut_is_not_believed() {
+        let root = tempfile::tempdir().unwrap();
+        let (partials, blob, path) = cut(root.path()).await;
+        let note = std::fs::read(state_path(&path)).unwrap();
+        assert!(read_note(&note).is_some());
+        // The bytes it covers never came to the disk.
+        std::fs::write(&path, vec![0; 1_250_000]).unwrap();
+        let mut other = note.clone();
+        other[0] ^= 1;
+        std::fs::write(state_path(&path), other).unwrap();
+        let partial = partials.take(&blob.digest, blob.size, root.path()).unwrap();
+        let server = server(3_000_000);
+        let whole = partial.receive(&remote(&server)).await.unwrap();
+        // What was there turned out to be wrong, and all of it was fetched again.
+        assert_eq!(*server.asked.lock().unwrap(), [1_250_000, 0]);
+        assert_eq!(std::fs::read(whole.path()).unwrap(), server.content);
+    }
+
+    #[tokio::test]
+    async fn what_lies_beyond_the_note_is_cut() {
+        let root = tempfile::tempdir().unwrap();
+        let (partials, blob, path) = cut(root.path()).await;
+        let longer = OpenOptions::new().append(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut &longer, b"not hashed yet").unwrap();
+        let partial = partials.take(&blob.digest, blob.size, root.path()).unwrap();
+        assert_eq!((partial.position(), partials.received(&blob.digest)), (1_250_000, 1_250_000));
+    }
+
+    #[test]
+    fn what_nobody_went_on_with_is_forgotten() {
+        let root = tempfile::tempdir().unwrap();
+        let partials = Partials::new(root.path());
+        let take = |bytes: &[u8]| partials.take(&Digest::sha256(bytes), 100, root.path()).unwrap();
+        let (old, young) = (take(b"old").path, take(b"young").path);
+        let long_ago = SystemTime::now() - FORGOTTEN;
+        File::open(&old).unwrap().set_modified(long_ago).unwrap();
+        let busy = take(b"busy");
+        File::open(&busy.path).unwrap().set_modified(long_ago).unwrap();
+        take(b"next");
+        assert!(!old.exists() && young.exists() && busy.path.exists());
     }
 
     #[tokio::test]

@@ -136,7 +136,7 @@ impl Writer {
 
     /// Writes content into a file of its own.
     async fn write(
-        &self,
+        self: &Arc<Self>,
         role: Role,
         content: Blob,
         expected: Option<&Descriptor>,
@@ -147,7 +147,8 @@ impl Writer {
         let filled = fill(Arc::new(file), 0, content, expected, Algorithm::Sha256).await;
         match filled {
             Ok(found) => {
-                self.lease.add(&found.0)?;
+                let (writer, digest) = (self.clone(), found.0.clone());
+                blocking(move || writer.lease.add(&digest)).await?;
                 self.collect(role, found.clone(), path, None);
                 Ok(found)
             }
@@ -184,7 +185,10 @@ impl Writer {
     async fn turn(self: &Arc<Self>, remote: &RemoteBlob) -> Result<Turn> {
         let mut seen = (0, Instant::now());
         loop {
-            match self.partials.claim(&remote.digest, remote.size, self.work.path()) {
+            let (writer, digest, size) = (self.clone(), remote.digest.clone(), remote.size);
+            let claim = move || Ok(writer.partials.claim(&digest, size, writer.work.path()));
+            // May have to read all that is there.
+            match blocking(claim).await? {
                 Claim::Ours(partial) => {
                     // Whoever had it may have published it just before.
                     if self.store.size_of(&remote.digest)? == Some(remote.size) {

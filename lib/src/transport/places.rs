@@ -312,8 +312,13 @@ fn scope(place: &Location) -> Result<PolicyScope> {
     };
     // Links are resolved, so that a link cannot lead around a rule.
     let path = |transport: &str, path: &Path| {
-        let absolute = std::fs::canonicalize(path)
-            .doing(|| format!("opening {transport}:{}", path.display()))?;
+        // `/dev/stdin` leads to a pipe, which has no path of its own.
+        let is_pipe = || path.metadata().is_ok_and(|meta| !meta.is_file() && !meta.is_dir());
+        let absolute = match std::fs::canonicalize(path) {
+            Err(_) if is_pipe() => std::path::absolute(path),
+            other => other,
+        };
+        let absolute = absolute.doing(|| format!("opening {transport}:{}", path.display()))?;
         PolicyScope::path(transport, &absolute)
     };
     match place {

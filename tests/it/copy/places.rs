@@ -147,3 +147,15 @@ fn what_exists_can_be_left_alone() {
     sandbox.copy(args).run().success();
     assert_eq!(registry.manifest("app", "1").unwrap().digest, old.root.digest);
 }
+
+#[test]
+fn timings_tell_where_the_time_went() {
+    let sandbox = Sandbox::new();
+    let registry = TestRegistry::start();
+    rich().push(&registry, "app", "1");
+    let output = sandbox.copy(["--timings", &registry.image("app:1")]).run().success();
+    let line = output.stderr.lines().find(|line| line.starts_with("timings: ")).unwrap();
+    for part in ["planning ", "moving ", "bringing to disk and naming "] {
+        assert!(line.contains(part), "{line}");
+    }
+}

@@ -1,7 +1,9 @@
 //! `creel-copy copy SRC [DST]`.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use creel::cli;
 use creel::copy::{self, CopyOptions};
 use creel::error::{Error, Result};
 use creel::spec::Reference;
@@ -37,10 +39,20 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<u8> {
         return Ok(0);
     }
     let session = context.session(&args.work);
+    let begun = Instant::now();
     let report = async {
         let report =
             copy::copy(Arc::new(source), sink.clone(), &to.to_string(), options, &session).await?;
+        let copied = begun.elapsed().as_secs_f64();
         sink.finish().await?;
+        if context.global.timings {
+            cli::say(format_args!(
+                "timings: planning {:.3}s, moving {:.3}s, bringing to disk and naming {:.3}s",
+                copied - report.seconds,
+                report.seconds,
+                begun.elapsed().as_secs_f64() - copied,
+            ));
+        }
         Ok::<_, Error>(report)
     };
     let report = report.await.map_err(doing)?;

@@ -37,7 +37,6 @@ pub fn prune(context: &Context, args: &PruneArgs) -> Result<u8> {
         older_than: args.older_than,
         max_size: args.max_size,
         dry_run: args.dry_run,
-        ..PruneOptions::default()
     };
     let report = context.store()?.prune(&options)?;
     if context.global.json {

@@ -1,6 +1,6 @@
 //! `Dockerfile` text → lines → typed instructions.
 //!
-//! [`parse`] never fails: it returns what could be understood and all [`Diagnostics`] with their
+//! [`parse()`] never fails: it returns what could be understood and all [`Diagnostics`] with their
 //! places. Lines are joined, comments dropped and here-documents taken by `lines`; `words` cuts a
 //! line into flags and arguments, `parse` makes an [`Instruction`] of it. Nothing is expanded yet
 //! and nothing beyond one instruction is checked. Every size and count has a limit.

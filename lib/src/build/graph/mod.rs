@@ -2,7 +2,7 @@
 //!
 //! [`plan`] resolves `FROM`, `--target`, `COPY --from` and mounts to stages, images and contexts,
 //! applies the scoping of `ARG` and `ENV`, runs `ONBUILD` triggers, and turns each instruction
-//! into a [`Step`]. What base images contribute is asked of [`PlanOptions::bases`]; where the
+//! into a [`Step`]. What base images contribute is asked of `bases`; where the
 //! answer is not known, values that depend on it stay as they are written and nothing is said
 //! about them. Executes nothing, reads nothing.
 

@@ -2,8 +2,8 @@
 //!
 //! The rules are BuildKit's and a few of our own ([`rules`]). Which of them count is said by
 //! `# check=` at the top of the file ([`Options`]) and by the same words in a comment above an
-//! instruction. [`Advice`] collects what was found, by [`text`] on the file itself, by
-//! [`graph`](super::graph) while it expands, by [`own`] on the finished plan.
+//! instruction. [`Advice`] collects what was found, by `text` on the file itself, by
+//! [`graph`](super::graph) while it expands, by `own` on the finished plan.
 
 mod options;
 mod own;

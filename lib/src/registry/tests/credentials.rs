@@ -96,6 +96,26 @@ async fn refusing_for_ever_ends() {
 }
 
 #[tokio::test]
+async fn answers_without_measure_are_refused() {
+    for (token, text) in [
+        (Reply::new(200).body("x".repeat(2 << 20)), "larger than the limit of 1048576 bytes"),
+        (Reply::new(200).body("{}"), "it holds no token"),
+        (Reply::new(200).header("X", "x".repeat(100_000)).body("{}"), "headers are larger"),
+        (Reply::new(500).body("e".repeat(1 << 20)), "500 Internal Server Error: eee"),
+    ] {
+        let server = Server::start(move |request| match request.target.starts_with("/token") {
+            true => token.clone(),
+            false => Reply::new(401).header("WWW-Authenticate", r#"Bearer realm="/token""#),
+        });
+        let repository = repository(options(), server.host(), Access::Pull);
+        let error = repository.manifest("1").await.unwrap_err();
+        assert!(error.chain().contains(text), "{}", error.chain());
+        assert!(error.chain().len() < 10_000);
+        assert!(server.lines().len() <= 4);
+    }
+}
+
+#[tokio::test]
 async fn basic_is_sent_from_the_first_challenge_on() {
     let server = Server::start(|request| match request.header("authorization") {
         "" => Reply::new(401).header("WWW-Authenticate", "Basic realm=\"x\""),

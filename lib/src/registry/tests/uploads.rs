@@ -262,20 +262,17 @@ async fn another_process_goes_on_with_an_upload() {
     let journal = tempfile::tempdir().unwrap();
     let options = || ClientOptions { journal: Some(journal.path().to_owned()), ..small_pieces() };
     let (server, held) = upload_server(|request, number, _| {
-        (request.method == "PATCH" && (2..5).contains(&number)).then(|| Reply::new(400))
+        (request.method == "PATCH" && number == 2).then(|| Reply::new(400))
     });
     let content = || file(bytes, Digest::sha256(bytes));
     let first = repository(options(), server.host(), Access::Push);
     first.put_blob(content(), None, None).await.unwrap_err();
     let second = repository(options(), server.host(), Access::Push);
     let asked = server.lines().len();
-    // The server refuses two more pieces, so the second process fails as well.
-    second.put_blob(content(), None, None).await.unwrap_err();
-    let third = repository(options(), server.host(), Access::Push);
-    third.put_blob(content(), None, None).await.unwrap();
+    second.put_blob(content(), None, None).await.unwrap();
     assert_eq!(*held.lock().unwrap(), bytes);
     let methods: Vec<_> = server.received()[asked..].iter().map(|r| r.method.clone()).collect();
-    assert_eq!(methods, ["GET", "PATCH", "GET", "PATCH", "PATCH", "PUT"]);
+    assert_eq!(methods, ["GET", "PATCH", "PATCH", "PUT"]);
     assert_eq!(std::fs::read_dir(journal.path()).unwrap().count(), 0);
 }
 

@@ -136,6 +136,7 @@ fn a_stopped_download_holds_nobody_up() {
     drop(stopped);
 }
 
+const SLOW_SIZE: u64 = 20_000_000;
 /// For a process that is to be killed: the root.
 const ROOT: &str = "CREEL_STORE_TEST_KILL";
 
@@ -147,12 +148,12 @@ fn downloads_until_it_is_killed() {
     let writer = Arc::new(store.begin().unwrap());
     let small = Blob::Bytes(Bytes::from_static(b"small"));
     runtime().block_on(writer.put(Role::Leaf, small, None)).unwrap();
-    let server = Server::new(slow_content(), Duration::from_millis(20));
+    let server = Server::new(slow_content(), Duration::from_millis(10));
     runtime().block_on(writer.put(Role::Leaf, server.blob(), None)).unwrap();
 }
 
 fn slow_content() -> Bytes {
-    (0..40_000_000_u32).map(|n| (n % 253) as u8).collect::<Vec<_>>().into()
+    vec![9; SLOW_SIZE as usize].into()
 }
 
 #[test]
@@ -174,7 +175,7 @@ fn a_killed_download_goes_on_and_its_owner_is_forgotten() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(count(&place.root.join("tmp")), 1);
-    let partial = partials.take(&digest, 40_000_000, &place.root).unwrap();
+    let partial = partials.take(&digest, SLOW_SIZE, &place.root).unwrap();
     let kept = partial.position();
     assert!(kept >= 8_000_000, "{kept}");
     drop(partial);

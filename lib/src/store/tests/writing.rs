@@ -84,6 +84,8 @@ fn an_image_is_published_and_read_back() {
     let made = image(&[b"layer"]);
     assert!(place.store.images().unwrap().is_empty());
     assert!(!place.root.exists(), "reading makes nothing");
+    // As the registry's notes do.
+    std::fs::create_dir_all(place.store.uploads()).unwrap();
     publish(&place.store, &made, &name("app:1")).unwrap();
     let root = place.store.resolve(&name("app:1")).unwrap().unwrap();
     assert_eq!(place.store.manifest(&root).unwrap().raw(), made.manifest.raw());

@@ -63,11 +63,11 @@ impl StorageSource {
             Some(root) => vec![root.clone()],
             None => roots.to_vec(),
         };
-        blocking(move || find(&name, &roots, &shown).doing(|| format!("opening {shown}"))).await
+        blocking(move || find(&name, &roots).doing(|| format!("opening {shown}"))).await
     }
 }
 
-fn find(name: &StorageName, roots: &[PathBuf], shown: &str) -> Result<StorageSource> {
+fn find(name: &StorageName, roots: &[PathBuf]) -> Result<StorageSource> {
     for root in roots {
         let Some(store) = Storage::at(root, name.driver)? else { continue };
         let images = store.images()?;
@@ -76,7 +76,7 @@ fn find(name: &StorageName, roots: &[PathBuf], shown: &str) -> Result<StorageSou
         }
     }
     let places: Vec<_> = roots.iter().map(|root| root.display().to_string()).collect();
-    Err(Error::not_found(format!("there is no image {shown} in {}", places.join(", "))))
+    Err(Error::not_found(format!("there is no such image in {}", places.join(", "))))
 }
 
 impl Storage {

@@ -143,6 +143,14 @@ impl RegistrySink {
         Ok(manifest.descriptor())
     }
 
+    /// Whether a blob is there, as far as the registry lets itself be asked.
+    async fn is_there(&self, digest: &Digest) -> Result<bool> {
+        match self.repository.has_blob(digest).await {
+            Err(error) if error.kind() != ErrorKind::Unavailable => Ok(false),
+            other => other,
+        }
+    }
+
     /// Whether the registry has a manifest that it was not told of in this job.
     async fn manifest_presence(&self, what: &Descriptor) -> Result<Presence> {
         Ok(match self.repository.head_manifest(&what.digest.to_string()).await? {
@@ -182,7 +190,7 @@ impl Sink for RegistrySink {
         let there = probe
             && what.size >= WORTH_ASKING
             && !matches!(what.media_type, MediaType::Config(_))
-            && self.repository.has_blob(&what.digest).await?;
+            && self.is_there(&what.digest).await?;
         Ok(if there { Presence::Present } else { Presence::Missing })
     }
 
