@@ -3,7 +3,7 @@
 //! Owns the pipes and the threads that copy through them. A container never gets our own files or
 //! terminal: it could read what is typed, change their owner or make them return early. Promise:
 //! nothing that was written is lost, a slow reader slows the writer, and every thread has ended
-//! when [`Relays::finish`] returns.
+//! when `Relays::finish` returns.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
