@@ -19,10 +19,13 @@ UNWANTED_CRATES := libz-sys libz-ng-sys openssl-sys
 # NEED:PACKAGE, see scripts/install-missing.sh.
 BUILD_NEEDS := cc:gcc /usr/include/stdio.h:libc6-dev
 PEER_NEEDS := skopeo:skopeo umoci:umoci docker-registry:docker-registry
-DEMO_NEEDS := docker-registry:docker-registry /bin/busybox:busybox-static
+BENCH_NEEDS := $(PEER_NEEDS) buildah:buildah podman:podman
+DEMO_NEEDS := docker-registry:docker-registry runc:runc /bin/busybox:busybox-static
 TEST_NEEDS := $(PEER_NEEDS) podman:podman buildah:buildah dockerd:docker.io runc:runc \
 	htpasswd:apache2-utils newuidmap:uidmap /bin/busybox:busybox-static jq:jq openssl:openssl \
-	bzip2:bzip2 xz:xz-utils zstd:zstd /etc/ssl/certs/ca-certificates.crt:ca-certificates
+	bzip2:bzip2 xz:xz-utils zstd:zstd mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs \
+	getfattr:attr git:git /etc/ssl/certs/ca-certificates.crt:ca-certificates tmux:tmux \
+	chromium:chromium rpmbuild:rpm db5.3_load:db5.3-util
 # ocidir, one of the independent implementations, links OpenSSL and zlib.
 INTEROP_NEEDS := pkg-config:pkg-config /usr/include/openssl/ssl.h:libssl-dev
 
@@ -63,7 +66,7 @@ soak: test ## The long form of the tests
 
 .PHONY: bench
 bench: cargo ## Measure against Debian's peers: make bench ROWS="registry-to-oci"
-	@scripts/install-missing.sh "the benchmark" $(PEER_NEEDS)
+	@scripts/install-missing.sh "the benchmark" $(BENCH_NEEDS)
 	cargo build --release --locked --workspace
 	target/release/creel-bench $(ROWS)
 

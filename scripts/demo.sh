@@ -79,6 +79,7 @@ make_image() {
     mkdir -p hello/blobs/sha256 rootfs/bin
     cp /bin/busybox rootfs/bin/busybox
     ln -s busybox rootfs/bin/sh
+    ln -s busybox rootfs/bin/cat
     tar --create --directory rootfs --sort=name --owner=0 --group=0 --mtime=@0 --file layer.tar .
     diff_id=sha256:$(sha256sum layer.tar | cut -d ' ' -f 1)
     gzip -n layer.tar
@@ -136,5 +137,40 @@ title "Into the local store"
 show creel-copy "$image:1.0" store:hello:1.0
 same "the digest in the store" "$manifest" "$(creel-copy digest store:hello:1.0)"
 
-printf '\ndemo: one image went through a layout, a registry, an archive and the store, and %s stayed its digest\n' \
+title "A Dockerfile becomes an image, on the one in the store"
+mkdir app
+printf 'hello from a build\n' >app/greeting
+cat >app/Dockerfile <<'END'
+FROM hello:1.0
+COPY greeting /etc/greeting
+ENV LANG=C.UTF-8
+CMD ["cat", "/etc/greeting"]
+END
+show creel-build -t greeting app
+built=$(creel-copy digest store:greeting)
+
+title "The same again: nothing has to be made"
+show creel-build -t greeting app
+same "the digest of the second build" "$built" "$(creel-copy digest store:greeting)"
+
+if [ "$(id -u)" = 0 ]; then
+    title "It runs, through runc, in namespaces of its own"
+    show creel-run --rm --network none greeting
+    same "what the container said" "hello from a build" \
+        "$(creel-run --rm --network none greeting cat /etc/greeting)"
+    same "what is left of it" "" "$(creel-run ps --all --quiet)"
+else
+    title "Running it needs root so far: sudo make demo shows that too"
+fi
+
+title "What is it, and what is in it?"
+show creel-inspect greeting
+show creel-inspect files greeting /etc
+show creel-inspect diff hello:1.0 greeting || [ $? = 1 ]
+
+title "And pushed, compressed on the way"
+show creel-build push greeting "docker://$host/demo/greeting:1.0"
+show creel-copy tags "docker://$host/demo/greeting"
+
+printf '\ndemo: one image went through a layout, a registry, an archive, the store and a build, and %s stayed its digest\n' \
     "${manifest:0:19}"

@@ -76,18 +76,74 @@ impl Bench {
         self.skopeo(["copy", "--quiet"].into_iter().chain(plain).chain([from, to]))
     }
 
+    /// buildah with a storage of its own below the folder.
+    pub(crate) fn buildah<I: AsRef<str>>(
+        &self,
+        arguments: impl IntoIterator<Item = I>,
+    ) -> CommandLine {
+        let (root, run) = self.buildah_storage();
+        let mut command: CommandLine = vec!["buildah".into()];
+        command.extend(["--root".into(), root.into(), "--runroot".into(), run.into()]);
+        command.extend(arguments.into_iter().map(|argument| argument.as_ref().into()));
+        command
+    }
+
+    /// Puts an image into that storage, as it is; returns its name there.
+    pub(crate) fn load_for_buildah(&self, image: &Image) -> Result<String> {
+        let name = format!("localhost/bench:{}", image.tag);
+        let (root, run_root) = self.buildah_storage();
+        let from = format!("oci:{}:{}", image.layout.display(), image.tag);
+        let place = format!("[{}+{}]{name}", root.display(), run_root.display());
+        let to = format!("containers-storage:{place}");
+        run(&self.skopeo(["copy", "--quiet", &from, &to]), self.work())?;
+        Ok(name)
+    }
+
+    fn buildah_storage(&self) -> (PathBuf, PathBuf) {
+        (self.work().join("buildah/root"), self.work().join("buildah/run"))
+    }
+
     pub(crate) fn creel_copy<I: AsRef<str>>(
         &self,
         arguments: impl IntoIterator<Item = I>,
     ) -> CommandLine {
+        self.creel("creel-copy", arguments)
+    }
+
+    pub(crate) fn creel_build<I: AsRef<str>>(
+        &self,
+        arguments: impl IntoIterator<Item = I>,
+    ) -> CommandLine {
+        self.creel("creel-build", arguments)
+    }
+
+    pub(crate) fn creel_inspect<I: AsRef<str>>(
+        &self,
+        arguments: impl IntoIterator<Item = I>,
+    ) -> CommandLine {
+        self.creel("creel-inspect", arguments)
+    }
+
+    pub(crate) fn creel_run<I: AsRef<str>>(
+        &self,
+        arguments: impl IntoIterator<Item = I>,
+    ) -> CommandLine {
+        self.creel("creel-run", arguments)
+    }
+
+    fn creel<I: AsRef<str>>(
+        &self,
+        program: &str,
+        arguments: impl IntoIterator<Item = I>,
+    ) -> CommandLine {
         let arguments = arguments.into_iter().map(|argument| argument.as_ref().into());
-        [self.programs.join("creel-copy").into()].into_iter().chain(arguments).collect()
+        [self.programs.join(program).into()].into_iter().chain(arguments).collect()
     }
 
     /// One layer of 16,000 files and 626 MB, about 230 MB as gzip.
     pub(crate) fn big(&self, encoding: Encoding) -> Result<Image> {
         let name = if matches!(encoding, Encoding::Tar) { "big-tar" } else { "big-gzip" };
-        self.image(name, |layout| {
+        self.image(name, 609_000_000, |layout| {
             let layer = layout.layer(encoding, |tree| tree.files(16_000, 609_500_000, 0.12, 2))?;
             Ok(vec![layer])
         })
@@ -95,7 +151,7 @@ impl Bench {
 
     /// Forty layers of 8 MB.
     pub(crate) fn many_layers(&self) -> Result<Image> {
-        self.image("many-layers", |layout| {
+        self.image("many-layers", 40 * 7_790_000, |layout| {
             let layer = |seed| {
                 layout.layer(Encoding::Gzip(6), |tree| tree.files(200, 7_800_000, 0.12, seed))
             };
@@ -103,9 +159,17 @@ impl Bench {
         })
     }
 
+    /// One layer of 10,000 files of a few kilobytes.
+    pub(crate) fn many_files(&self) -> Result<Image> {
+        self.image("many-files", 39_900_000, |layout| {
+            let fill = |tree: &mut crate::layout::Tree<'_>| tree.files(10_000, 40_000_000, 0.12, 4);
+            Ok(vec![layout.layer(Encoding::Gzip(6), fill)?])
+        })
+    }
+
     /// One layer of 3 GiB that no compression makes smaller.
     pub(crate) fn huge(&self) -> Result<Image> {
-        self.image("huge", |layout| {
+        self.image("huge", 3 << 30, |layout| {
             let fill =
                 |tree: &mut crate::layout::Tree<'_>| tree.file("huge", 3 << 30, Kind::Noise, 3);
             Ok(vec![layout.layer(Encoding::Gzip(0), fill)?])
@@ -143,6 +207,7 @@ impl Bench {
     fn image(
         &self,
         name: &'static str,
+        bytes: u64,
         layers: impl FnOnce(&Layout) -> Result<Vec<Layer>>,
     ) -> Result<Image> {
         let path = self.work().join(name);
@@ -150,7 +215,7 @@ impl Bench {
         let layers = layers(&layout)?;
         let digest = layout.image(name, &layers)?;
         layout.finish()?;
-        Ok(Image { tag: name, layout: path, digest })
+        Ok(Image { tag: name, layout: path, digest, bytes })
     }
 }
 
@@ -168,6 +233,8 @@ pub(crate) struct Image {
     pub(crate) tag: &'static str,
     pub(crate) layout: PathBuf,
     pub(crate) digest: Digest,
+    /// Its files have at least so many bytes.
+    pub(crate) bytes: u64,
 }
 
 impl Image {

@@ -41,6 +41,8 @@ impl Contest {
         for round in 0..=self.rounds {
             for who in [Who::Peer, Who::Ours] {
                 clear()?;
+                // Nobody pays for what the one before has left to the disk.
+                std::process::Command::new("sync").status()?;
                 let (sample, printed) = self.once(bench, who)?;
                 check(who, &printed).map_err(|error| format!("{who:?}: wrong result: {error}"))?;
                 if round > 0 {

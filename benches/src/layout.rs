@@ -14,6 +14,7 @@ use crate::Result;
 use crate::content::{Content, Kind, Random};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
@@ -96,6 +97,21 @@ impl Layout {
         Ok(Digest::sha256(manifest.to_string().as_bytes()))
     }
 
+    /// Writes an index of the images that were named until now, and names it instead of them.
+    pub(crate) fn index(&mut self, tag: &str) -> Result<Digest> {
+        let mut images = std::mem::take(&mut self.entries);
+        for image in &mut images {
+            let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+            image["annotations"] = Value::Null;
+            image["platform"] = json!({ "os": "linux", "architecture": architecture });
+        }
+        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": images });
+        let mut entry = self.json(INDEX, &index)?;
+        entry["annotations"] = json!({ "org.opencontainers.image.ref.name": tag });
+        self.entries.push(entry);
+        Ok(Digest::sha256(index.to_string().as_bytes()))
+    }
+
     /// Makes the named images visible.
     pub(crate) fn finish(self) -> Result<()> {
         let index = json!({ "schemaVersion": 2, "manifests": self.entries });
@@ -130,6 +146,13 @@ impl Tree<'_> {
         let mut header = header(tar::EntryType::Regular, 0o644);
         header.set_size(size);
         self.archive.append_data(&mut header, path, Content::new(kind, seed).take(size))
+    }
+
+    /// Adds one program.
+    pub(crate) fn program(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut header = header(tar::EntryType::Regular, 0o755);
+        header.set_size(bytes.len() as u64);
+        self.archive.append_data(&mut header, path, bytes)
     }
 
     /// Adds `count` files, `total` bytes together, most of them small and some large; a part of

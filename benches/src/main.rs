@@ -4,11 +4,15 @@
 //! programs take turns; every result is checked before its time counts.
 
 mod bench;
+mod builds;
+mod containers;
 mod content;
 mod contest;
+mod inspections;
 mod layout;
 mod measure;
 mod place;
+mod pull;
 mod registry;
 mod report;
 mod rows;
@@ -109,9 +113,10 @@ fn surroundings() -> String {
         output.unwrap_or_default().lines().next().unwrap_or_default().trim().to_string()
     };
     format!(
-        "{cores} cores, Linux {}, {}, {}; medians",
+        "{cores} cores, Linux {}, {}, {}, {}; medians",
         first_line("uname", "-r"),
         first_line("skopeo", "--version"),
+        first_line("buildah", "--version"),
         first_line("docker-registry", "--version"),
     )
 }

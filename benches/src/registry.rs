@@ -15,6 +15,7 @@ pub(crate) struct Registry {
     child: Child,
     host: String,
     root: PathBuf,
+    access: PathBuf,
 }
 
 impl Registry {
@@ -25,7 +26,7 @@ impl Registry {
         let host = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let config = folder.join("config.yml");
         let text = format!(
-            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
+            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: false}}}}\n\
              storage: {{filesystem: {{rootdirectory: {root:?}}}, delete: {{enabled: true}}}}\n\
              http: {{addr: {host:?}}}\n"
         );
@@ -34,11 +35,12 @@ impl Registry {
             .arg("serve")
             .arg(&config)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(File::create(folder.join("access"))?)
             .stderr(File::create(folder.join("log"))?)
             .spawn()
             .map_err(|error| format!("starting docker-registry: {error}"))?;
-        let mut registry = Registry { child, host, root };
+        let access = folder.join("access");
+        let mut registry = Registry { child, host, root, access };
         registry.wait_until_it_listens(&folder.join("log"))?;
         Ok(registry)
     }
@@ -59,6 +61,12 @@ impl Registry {
     /// `HOST:PORT`.
     pub(crate) fn host(&self) -> &str {
         &self.host
+    }
+
+    /// How many requests it has answered until now.
+    pub(crate) fn requests(&self) -> Result<usize> {
+        let log = std::fs::read_to_string(&self.access)?;
+        Ok(log.lines().filter(|line| line.contains(" HTTP/1.1\"")).count())
     }
 
     /// Forgets everything. The registry caches nothing, so it need not know.

@@ -6,8 +6,7 @@ use crate::measure::Sample;
 use crate::rows::{Measured, Row, Target};
 
 /// The heads of the columns.
-const HEADS: [&str; 7] =
-    ["work", "skopeo", "creel", "ratio", "peak skopeo", "peak creel", "to reach"];
+const HEADS: [&str; 7] = ["work", "peer", "creel", "ratio", "peak peer", "peak creel", "to reach"];
 
 /// A row with its numbers.
 pub(crate) struct Line<'a> {
@@ -47,21 +46,26 @@ impl Line<'_> {
             Target::Seconds(limit) => self.seconds().1 < limit,
             Target::Memory(limit) => self.peaks().1 < limit,
             Target::Bytes(limit) => self.bytes_ratio() <= limit,
+            Target::Requests(limit) => {
+                self.measured.requests.is_some_and(|(_, ours)| ours <= limit)
+            }
         }
     }
 
     fn cells(&self) -> [String; 7] {
         let (peer, ours) = self.seconds();
         let (peer_peak, our_peak) = self.peaks();
+        // Some work has no peer.
+        let alone = (peer == 0.0).then(|| "–".to_owned());
         let targets = self.row.targets.iter().map(|target| {
             let verdict = if self.reached(*target) { "yes" } else { "NO" };
             format!("{}: {verdict}", self.words(*target))
         });
         [
             format!("{} ({})", self.row.work, self.row.name),
-            format!("{peer:.4} s"),
+            alone.clone().unwrap_or_else(|| format!("{peer:.4} s")),
             format!("{ours:.4} s"),
-            format!("{:.2}", self.ratio()),
+            alone.unwrap_or_else(|| format!("{:.2}", self.ratio())),
             format!("{peer_peak} MiB"),
             format!("{our_peak} MiB"),
             targets.collect::<Vec<_>>().join(", "),
@@ -73,6 +77,10 @@ impl Line<'_> {
             Target::Ratio(limit) => format!("time {limit}×"),
             Target::Seconds(limit) => format!("< {limit} s"),
             Target::Memory(limit) => format!("< {limit} MiB"),
+            Target::Requests(limit) => {
+                let (peer, ours) = self.measured.requests.unwrap_or_default();
+                format!("{ours} requests (peer {peer}), {limit}")
+            }
             Target::Bytes(limit) => format!("{:.2} of the bytes, {limit}", self.bytes_ratio()),
         }
     }
@@ -95,6 +103,7 @@ impl Line<'_> {
             "oursMedianSeconds": ours,
             "ratio": self.ratio(),
             "bytes": self.measured.bytes.map(|(peer, ours)| json!({ "peer": peer, "ours": ours })),
+            "requests": self.measured.requests.map(|(peer, ours)| json!({ "peer": peer, "ours": ours })),
             "peer": raw(&samples.peer),
             "ours": raw(&samples.ours),
             "targets": targets.collect::<Vec<_>>(),

@@ -4,10 +4,14 @@ use std::path::Path;
 
 use crate::Result;
 use crate::bench::{Bench, Image, REPOSITORY};
+use crate::builds;
+use crate::containers;
 use crate::contest::{Contest, Samples, Who};
+use crate::inspections;
 use crate::layout::Encoding;
 use crate::measure::{run, shown};
 use crate::place::Place;
+use crate::pull;
 
 /// One row.
 pub(crate) struct Row {
@@ -31,6 +35,8 @@ pub(crate) enum Target {
     Memory(u64),
     /// This part of the bytes that the peer produces.
     Bytes(f64),
+    /// At most so many requests.
+    Requests(usize),
 }
 
 /// What a row found out.
@@ -38,6 +44,15 @@ pub(crate) struct Measured {
     pub(crate) samples: Samples,
     /// Bytes that the peer and ours produced, where both compress.
     pub(crate) bytes: Option<(u64, u64)>,
+    /// Requests that the peer and ours made, where those are counted.
+    pub(crate) requests: Option<(usize, usize)>,
+}
+
+impl Measured {
+    /// Times and peaks alone.
+    pub(crate) fn of(samples: Samples) -> Measured {
+        Measured { samples, bytes: None, requests: None }
+    }
 }
 
 impl Row {
@@ -71,13 +86,13 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "push-gzip",
-        work: "626 MB in one uncompressed layer: `oci:` to registry, as gzip",
+        work: "626 MB in one uncompressed layer to a registry, as gzip: ours from `oci:`, buildah from its storage",
         targets: &[Target::Ratio(0.7), Target::Bytes(1.1), FLAT],
         measure: |bench| push(bench, "gzip"),
     },
     Row {
         name: "push-zstd",
-        work: "626 MB in one uncompressed layer: `oci:` to registry, ours as zstd, the peer's as gzip",
+        work: "626 MB in one uncompressed layer to a registry: ours as zstd from `oci:`, buildah as gzip from its storage",
         targets: &[Target::Ratio(0.25), Target::Bytes(1.1), FLAT],
         measure: |bench| push(bench, "zstd"),
     },
@@ -106,6 +121,126 @@ pub(crate) const ROWS: &[Row] = &[
         measure: |bench| to_layout(bench, &bench.huge()?, 1),
     },
     Row {
+        name: "pull",
+        work: "626 MB in one layer: registry to the store, unpacked, against `podman pull`",
+        targets: &[Target::Ratio(0.25), FLAT],
+        measure: |bench| pull::against_podman(bench, &bench.big(Encoding::Gzip(6))?, 5),
+    },
+    Row {
+        name: "pull-many-layers",
+        work: "40 layers of 8 MB: registry to the store, unpacked, against `podman pull`",
+        targets: &[Target::Ratio(0.25), FLAT],
+        measure: |bench| pull::against_podman(bench, &bench.many_layers()?, 5),
+    },
+    Row {
+        name: "pull-many-files",
+        work: "10,000 small files: registry to the store, unpacked, against `podman pull`",
+        targets: &[Target::Ratio(0.25), FLAT],
+        measure: |bench| pull::against_podman(bench, &bench.many_files()?, 5),
+    },
+    Row {
+        name: "unpack",
+        work: "626 MB in one layer: `oci:` to the store, unpacked, against `umoci unpack`",
+        targets: &[Target::Ratio(0.35), FLAT],
+        measure: |bench| pull::against_umoci(bench, &bench.big(Encoding::Gzip(6))?, 5),
+    },
+    Row {
+        name: "thousand-names",
+        work: "`images` with 1,000 names in the store",
+        targets: &[Target::Seconds(0.03)],
+        measure: pull::thousand_names,
+    },
+    Row {
+        name: "inspect-remote",
+        work: "`creel-inspect` of an image of an index at a registry, against `skopeo inspect`",
+        targets: &[Target::Ratio(1.0), Target::Requests(3), FLAT],
+        measure: inspections::remote,
+    },
+    Row {
+        name: "inspect-files",
+        work: "list of 16,000 files in one layer of 626 MB in `oci:`, nothing known, against `tar -tvzf`",
+        targets: &[Target::Ratio(1.0), FLAT],
+        measure: inspections::files,
+    },
+    Row {
+        name: "inspect-files-again",
+        work: "the same list from what was kept",
+        targets: &[Target::Seconds(0.1), FLAT],
+        measure: inspections::files_again,
+    },
+    Row {
+        name: "inspect-diff",
+        work: "two images of 40 layers of 8 MB, 5 of them different, against `umoci unpack` and `diff -r`",
+        targets: &[Target::Ratio(0.5), FLAT],
+        measure: inspections::diff,
+    },
+    Row {
+        name: "build-cached",
+        work: "six steps, all of them in the cache",
+        targets: &[Target::Seconds(0.02), FLAT],
+        measure: builds::cached,
+    },
+    Row {
+        name: "build-cold",
+        work: "six steps, two of them commands, all of them made",
+        targets: &[Target::Ratio(0.3), FLAT],
+        measure: builds::cold,
+    },
+    Row {
+        name: "build-one-file",
+        work: "`COPY` of one file of 626 MB, into the local store",
+        targets: &[Target::Ratio(0.15), FLAT],
+        measure: builds::one_file,
+    },
+    Row {
+        name: "build-small-files",
+        work: "`COPY` of 20,000 small files",
+        targets: &[Target::Ratio(0.12), FLAT],
+        measure: builds::small_files,
+    },
+    Row {
+        name: "build-small-files-unchanged",
+        work: "`COPY` of 20,000 small files, none of which has changed",
+        targets: &[Target::Seconds(0.15), FLAT],
+        measure: builds::small_files_unchanged,
+    },
+    Row {
+        name: "run-none-runc",
+        work: "`run --rm --network none IMAGE true`, 1 layer, against `runc run` of the same config.json",
+        targets: &[Target::Ratio(1.3), FLAT],
+        measure: containers::against_runc,
+    },
+    Row {
+        name: "run-none",
+        work: "`run --rm --network none IMAGE true`, 1 layer, against podman",
+        targets: &[Target::Ratio(0.2), FLAT],
+        measure: |bench| containers::against_podman(bench, "none", 1),
+    },
+    Row {
+        name: "run-host",
+        work: "`run --rm --network host IMAGE true`, 1 layer, against podman",
+        targets: &[Target::Ratio(0.2), FLAT],
+        measure: |bench| containers::against_podman(bench, "host", 1),
+    },
+    Row {
+        name: "run-bridge",
+        work: "`run --rm --network bridge IMAGE true`, 1 layer, against podman",
+        targets: &[Target::Ratio(0.3), FLAT],
+        measure: |bench| containers::against_podman(bench, "bridge", 1),
+    },
+    Row {
+        name: "run-none-100-layers",
+        work: "`run --rm --network none IMAGE true`, 100 layers, against podman",
+        targets: &[Target::Ratio(0.2), FLAT],
+        measure: |bench| containers::against_podman(bench, "none", 100),
+    },
+    Row {
+        name: "run-bridge-100-layers",
+        work: "`run --rm --network bridge IMAGE true`, 100 layers, against podman",
+        targets: &[Target::Ratio(0.3), FLAT],
+        measure: |bench| containers::against_podman(bench, "bridge", 100),
+    },
+    Row {
         name: "version",
         work: "`--version`",
         targets: &[Target::Seconds(0.005)],
@@ -126,7 +261,7 @@ fn to_layout(bench: &Bench, image: &Image, rounds: usize) -> Result<Measured> {
     let samples = contest.hold(bench, || remove(&layout), check)?;
     remove(&layout)?;
     bench.source()?.clear()?;
-    Ok(Measured { samples, bytes: None })
+    Ok(Measured::of(samples))
 }
 
 fn to_registry(bench: &Bench, image: &Image, rounds: usize) -> Result<Measured> {
@@ -141,7 +276,7 @@ fn to_registry(bench: &Bench, image: &Image, rounds: usize) -> Result<Measured> 
     let check = |_, _: &str| Place::Registry(destination, "copy", "1").verify_is(&image.digest);
     let samples = contest.hold(bench, || destination.clear(), check)?;
     bench.source()?.clear()?;
-    Ok(Measured { samples, bytes: None })
+    Ok(Measured::of(samples))
 }
 
 /// Nothing has to move. That both do move it when it is not there is looked at first, because a
@@ -162,7 +297,7 @@ fn unchanged(bench: &Bench) -> Result<Measured> {
     let samples = contest.hold(bench, || Ok(()), |_, _| there_by_name(bench, &image))?;
     there()?;
     bench.source()?.clear()?;
-    Ok(Measured { samples, bytes: None })
+    Ok(Measured::of(samples))
 }
 
 /// The cheap half of the check: to hash everything after every round would only cost time.
@@ -176,8 +311,10 @@ fn push(bench: &Bench, ours_as: &str) -> Result<Measured> {
     let destination = bench.destination()?;
     let from = format!("oci:{}:{}", image.layout.display(), image.tag);
     let to = format!("docker://{}/push:1", destination.host());
+    let name = bench.load_for_buildah(&image)?;
+    let push = ["push", "--quiet", "--tls-verify=false", "--format", "oci", &name, &to];
     let contest = Contest {
-        peer: vec![bench.skopeo_copy(&from, &to)],
+        peer: vec![bench.buildah(push)],
         ours: vec![bench.creel_copy(["-q", "--compression", ours_as, &from, &to])],
         rounds: bench.rounds(5),
     };
@@ -193,8 +330,9 @@ fn push(bench: &Bench, ours_as: &str) -> Result<Measured> {
         Ok(())
     };
     let samples = contest.hold(bench, || destination.clear(), check)?;
+    run(&bench.buildah(["rmi", "--all"]), bench.work())?;
     remove(&image.layout)?;
-    Ok(Measured { samples, bytes: Some((peer_bytes, our_bytes)) })
+    Ok(Measured { bytes: Some((peer_bytes, our_bytes)), ..Measured::of(samples) })
 }
 
 fn small_images(bench: &Bench) -> Result<Measured> {
@@ -226,7 +364,7 @@ fn small_images(bench: &Bench) -> Result<Measured> {
     let samples = contest.hold(bench, || destination.clear(), check)?;
     remove(&layout)?;
     source.clear()?;
-    Ok(Measured { samples, bytes: None })
+    Ok(Measured::of(samples))
 }
 
 fn version(bench: &Bench) -> Result<Measured> {
@@ -245,7 +383,7 @@ fn version(bench: &Bench) -> Result<Measured> {
         Err(format!("printed {printed:?}").into())
     };
     let samples = contest.hold(bench, || Ok(()), check)?;
-    Ok(Measured { samples, bytes: None })
+    Ok(Measured::of(samples))
 }
 
 fn remove(folder: &Path) -> Result<()> {

@@ -53,6 +53,8 @@ pub enum Event {
     Warning(String),
     /// A new part of the work begins, in words.
     Stage(String),
+    /// A request was answered, or not: for whoever looks for a fault.
+    Request(String),
 }
 
 /// Takes events from any thread; must be quick.

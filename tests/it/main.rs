@@ -2,6 +2,9 @@
 
 mod build;
 mod copy;
+mod inspect;
+mod run;
+mod store;
 mod structure;
 mod suite;
 #[allow(dead_code, unused_imports, reason = "support offers whole tools, used or not")]

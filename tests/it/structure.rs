@@ -40,7 +40,8 @@ fn may_use(folder: &str) -> Option<&'static [&'static str]> {
         "layer" | "config" | "runtime" | "packages" => &["spec", "sys"],
         "registry" => &["spec", "sys", "blob", "config"],
         "store" => &["spec", "sys", "blob", "layer"],
-        "snapshot" | "network" => &["spec", "sys", "store"],
+        "snapshot" => &["spec", "sys", "layer", "store"],
+        "network" => &["spec", "sys", "store"],
         "monitor" => &["spec", "sys", "runtime"],
         // `run`, `build` and `inspect` use `copy` but not each other.
         "transport" | "copy" => return below(folder),

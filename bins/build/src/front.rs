@@ -1,80 +1,175 @@
 //! From what was said to a checked file. The environment is read here and nowhere else.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
 use creel::build::check::{Checked, Request, check};
-use creel::build::context::{Context, Found, from_stream, named};
-use creel::build::dockerignore::Ignore;
-use creel::build::graph::{PlanOptions, context_key};
+use creel::build::context::{Context, Found, from_stream, ignore_file, named};
+use creel::build::dockerignore::{Ignore, SHARED_FILE, own_file};
+use creel::build::graph::{Bases, PlanOptions, context_key};
 use creel::build::lint::ContextFiles;
+use creel::build::{ContextDir, NamedContext};
+use creel::cli::Surroundings;
 use creel::error::{Error, ErrorKind, IoContext, Result};
-use creel::spec::Platform;
+use creel::spec::{Platform, Reference};
+use creel::store::Writer;
 
-use crate::args::FrontArgs;
+use crate::args::{AccessArgs, FrontArgs, Global};
+use crate::contexts::{Needs, Opened, Opener};
+use crate::verbs::remote;
 
 /// Most that is read of a file with arguments (bytes).
 const MAX_ARGUMENT_FILE: u64 = 1 << 20;
 
-/// Finds the files and checks them. With `all_stages` also what the target does not need.
-pub(crate) fn load(args: &FrontArgs, all_stages: bool) -> Result<Checked> {
-    let options = options(args, all_stages)?;
-    let from_stdin = args.context == Path::new("-");
-    let context = match from_stdin || !is_local(&args.context)? {
-        true => None,
-        false => Some(Context::open(&args.context)?),
-    };
-    let found = dockerfile(args, from_stdin, context.as_ref())?;
-    let ignore = match (found.own_ignore, &context) {
-        (Some(own), _) => own,
-        (None, Some(context)) => context.ignore()?.unwrap_or_default(),
-        (None, None) => Ignore::default(),
-    };
-    let exists = |name: &str| context.as_ref().is_some_and(|context| context.has(name));
-    let files = context.as_ref().map(|_| ContextFiles { ignore: &ignore, exists: &exists });
-    let request = Request { name: &found.name, bytes: &found.bytes, options, context: files };
-    Ok(check(request, &mut |_, _| None))
+/// The argument that gives everything one time.
+pub(crate) const EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+/// What was said and found, before any image is looked at.
+pub(crate) struct Input {
+    found: Found,
+    /// The build context, where there is one.
+    pub(crate) context: Option<ContextDir>,
+    opened: Option<Context>,
+    /// Target, arguments, platforms.
+    pub(crate) options: PlanOptions,
+    /// The time of the context's commit or of its last change elsewhere, in seconds since 1970.
+    pub(crate) time: Option<i64>,
+    /// Keeps what was made for contexts.
+    _keeper: Option<Writer>,
 }
 
-fn dockerfile(args: &FrontArgs, from_stdin: bool, context: Option<&Context>) -> Result<Found> {
-    let stdin_file = args.file.as_deref() == Some(Path::new("-"));
-    match (&args.file, context) {
-        (None, Some(context)) => context.dockerfile(),
-        (Some(path), Some(context)) if !stdin_file => context.named(path),
-        (Some(path), None) if !stdin_file => named(path),
-        _ if from_stdin && stdin_file => {
-            Err(Error::usage("standard input cannot be both the context and the Dockerfile"))
+impl Input {
+    /// Finds the files. With `all_stages` also what the target does not need will be looked at.
+    pub(crate) fn read(
+        args: &FrontArgs,
+        all_stages: bool,
+        mut opener: Opener<'_>,
+    ) -> Result<Input> {
+        let mut options = options(args, all_stages)?;
+        let stdin = Path::new("-");
+        if args.context == stdin && args.file.as_deref() == Some(stdin) {
+            return Err(Error::usage(
+                "standard input cannot be both the context and the Dockerfile",
+            ));
         }
-        _ => {
-            let found = from_stream(std::io::stdin().lock())?;
-            match is_archive(&found.bytes) {
-                true => Err(later("a context in an archive on standard input")),
-                false => Ok(found),
+        let (place, alone) = match opener.open(&args.context)? {
+            Opened::Directory(place) => (Some(place), None),
+            Opened::Dockerfile(name, bytes) => (None, Some((name, bytes))),
+        };
+        let opened = place.as_ref().map(|place| Context::open(&place.path)).transpose()?;
+        let given = match &args.file {
+            Some(path) if alone.is_none() => opener.dockerfile(path)?,
+            _ => alone,
+        };
+        let passing = place.as_ref().is_some_and(|place| place.passing);
+        let mut found = match (given, &args.file, &opened) {
+            (Some((name, bytes)), _, _) => Found { name, bytes, own_ignore: None },
+            (None, Some(path), _) if path == stdin => from_stream(std::io::stdin().lock())?,
+            // Who builds from elsewhere means the file there.
+            (None, Some(path), Some(context)) if passing => context.named_inside(path)?,
+            (None, Some(path), Some(context)) => context.named(path)?,
+            (None, Some(path), None) => named(path)?,
+            (None, None, Some(context)) => context.dockerfile()?,
+            (None, None, None) => from_stream(std::io::stdin().lock())?,
+        };
+        let mut own = found.own_ignore.take();
+        let ignore_name = match (&args.ignorefile, &own) {
+            (Some(path), _) => {
+                own = Some(ignore_file(path)?);
+                path.display().to_string()
             }
-        }
+            (None, Some(_)) => own_file(&found.name),
+            (None, None) => SHARED_FILE.to_owned(),
+        };
+        let ignore = match (own, &opened) {
+            (Some(own), _) => own,
+            (None, Some(context)) => context.ignore()?.unwrap_or_default(),
+            (None, None) => Ignore::default(),
+        };
+        let time = place.as_ref().and_then(|place| place.time);
+        let context =
+            place.map(|place| ContextDir { path: place.path, ignore, ignore_name, passing });
+        settle_epoch(&mut options, time);
+        Ok(Input { found, context, opened, options, time, _keeper: opener.into_keeper() })
+    }
+
+    /// Checks the file, with what is known of base images.
+    pub(crate) fn check(&self, bases: Bases<'_>) -> Checked {
+        let exists = |name: &str| self.opened.as_ref().is_some_and(|context| context.has(name));
+        let files = self.context.as_ref();
+        let files = files.map(|dir| ContextFiles { ignore: &dir.ignore, exists: &exists });
+        let (name, bytes) = (self.found.name.as_str(), self.found.bytes.as_slice());
+        let options = self.options.clone();
+        check(Request { name, bytes, options, context: files }, bases)
     }
 }
 
-/// Whether these bytes start a tar archive, compressed or not.
-fn is_archive(bytes: &[u8]) -> bool {
-    let magic: [&[u8]; 4] = [b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"];
-    magic.iter().any(|magic| bytes.starts_with(magic))
-        || bytes.get(257..262).is_some_and(|magic| magic == b"ustar")
+/// Where things are.
+pub(crate) fn surroundings(global: &Global) -> Result<Surroundings> {
+    Surroundings::read(global.root.clone(), global.registries_conf.clone(), global.policy.clone())
 }
 
-/// Whether a context is a directory here; places elsewhere cannot be opened yet.
-fn is_local(context: &Path) -> Result<bool> {
-    let text = context.to_string_lossy();
-    let remote = ["http://", "https://", "git://", "ssh://", "git@", "github.com/"];
-    if remote.iter().any(|prefix| text.starts_with(prefix)) {
-        return Err(later("a context from elsewhere"));
+/// Prefixes of images in a registry or in the store.
+const IMAGES: [&str; 3] = ["docker-image://", "container-image://", "docker://"];
+
+/// Opens what `--build-context` gives.
+pub(crate) fn contexts(
+    args: &FrontArgs,
+    opener: &mut Opener<'_>,
+) -> Result<BTreeMap<String, NamedContext>> {
+    let mut out = BTreeMap::new();
+    for (name, place) in &args.build_contexts {
+        let image = IMAGES.iter().find_map(|prefix| place.strip_prefix(prefix));
+        let opening = || format!("opening context {name}");
+        let context = match image {
+            Some(image) => {
+                NamedContext::Image(Reference::parse(image)?.with_default_tag().to_string())
+            }
+            None if place.starts_with(NamedContext::LAYOUT) => NamedContext::Image(place.clone()),
+            None => match opener.open(Path::new(place)).map_err(|e| e.while_doing(opening()))? {
+                Opened::Directory(place) => NamedContext::Directory(place.directory()?),
+                Opened::Dockerfile(..) => {
+                    return Err(Error::invalid("it is no archive").while_doing(opening()));
+                }
+            },
+        };
+        out.insert(context_key(name), context);
     }
-    Ok(true)
+    Ok(out)
 }
 
-/// What this release cannot do.
-pub(crate) fn later(what: &str) -> Error {
-    Error::unsupported(format!("{what} comes with a later release"))
+/// Finds the files and checks them, without knowing any image.
+pub(crate) fn load(args: &FrontArgs, all_stages: bool, global: &Global) -> Result<Checked> {
+    let root = || Ok(surroundings(global)?.root);
+    let remote = || {
+        let access = AccessArgs::default();
+        remote::remote(global, &access, platform(args), surroundings(global)?)
+    };
+    let needs = Needs { root: &root, remote: &remote, secret: &|_| Ok(None), keep_git_dir: false };
+    Ok(Input::read(args, all_stages, Opener::new(needs))?.check(&mut |_, _| None))
+}
+
+/// Whether the build arguments ask to keep `.git` of a repository that is built from.
+pub(crate) fn keeps_git_dir(args: &FrontArgs) -> bool {
+    let given = args.build_args.iter().rev();
+    let mut given = given.filter_map(|text| text.strip_prefix("BUILDKIT_CONTEXT_KEEP_GIT_DIR="));
+    given.next().is_some_and(|value| matches!(value, "1" | "true"))
+}
+
+/// What is built for.
+pub(crate) fn platform(args: &FrontArgs) -> Platform {
+    args.platform.clone().unwrap_or_else(Platform::host)
+}
+
+/// `context` means the time of the context. One here has none that would be the same anywhere.
+fn settle_epoch(options: &mut PlanOptions, time: Option<i64>) {
+    let arguments = &mut options.build_arguments;
+    let Some(at) = arguments.iter().position(|(n, v)| n == EPOCH && v == "context") else { return };
+    match time {
+        Some(time) => arguments[at].1 = time.to_string(),
+        None => drop(arguments.remove(at)),
+    }
 }
 
 fn options(args: &FrontArgs, all_stages: bool) -> Result<PlanOptions> {
@@ -98,17 +193,17 @@ fn options(args: &FrontArgs, all_stages: bool) -> Result<PlanOptions> {
             }
         }
     }
-    if let Ok(value) = std::env::var("SOURCE_DATE_EPOCH")
-        && !build_arguments.iter().any(|(name, _)| name == "SOURCE_DATE_EPOCH")
+    if let Ok(value) = std::env::var(EPOCH)
+        && !build_arguments.iter().any(|(name, _)| name == EPOCH)
     {
-        build_arguments.push(("SOURCE_DATE_EPOCH".to_owned(), value));
+        build_arguments.push((EPOCH.to_owned(), value));
     }
     Ok(PlanOptions {
         target: args.target.clone(),
         build_arguments,
-        platform: args.platform.clone().unwrap_or_else(Platform::host),
+        platform: platform(args),
         build_platform: Platform::host(),
-        contexts: args.build_contexts.iter().map(|name| context_key(name)).collect(),
+        contexts: args.build_contexts.iter().map(|(name, _)| context_key(name)).collect(),
         all_stages: all_stages && args.target.is_none(),
     })
 }

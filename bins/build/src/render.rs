@@ -22,3 +22,8 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
 pub(crate) fn takes_color(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
+
+/// Without what could move the cursor of a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+}

@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use creel::cli::{Shell, Style};
 use creel::copy::{CopyOptions, LayerCompression, Selection, Shape};
 use creel::spec::{Compression, Dialect, Platform};
+use creel::store::Durability;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,6 +53,9 @@ pub struct Global {
     /// Tell where the time of a copy went.
     #[arg(long, global = true)]
     pub timings: bool,
+    /// Tell of every request to a registry, and how it was answered.
+    #[arg(long, global = true)]
+    pub debug: bool,
     /// Trust policy to obey instead of the usual files.
     #[arg(long, global = true, value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -70,6 +74,9 @@ pub struct Global {
     /// Directory for large temporary files [default: below the store].
     #[arg(long, global = true, value_name = "DIR")]
     pub tmpdir: Option<PathBuf>,
+    /// Whether what the local store tells survives a power cut.
+    #[arg(long, global = true, value_enum, default_value = "full", value_name = "full|relaxed")]
+    pub durability: Durable,
     /// Give up after this time (30s, 10m, 2h).
     #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
     pub command_timeout: Option<std::time::Duration>,
@@ -82,6 +89,25 @@ pub struct Global {
     /// Choose images for this variant of the processor.
     #[arg(long, global = true, value_name = "VARIANT")]
     pub override_variant: Option<String>,
+}
+
+/// [`Durability`] as an argument.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Durable {
+    /// It does.
+    #[default]
+    Full,
+    /// It need not: for machines that are thrown away after the job.
+    Relaxed,
+}
+
+impl From<Durable> for Durability {
+    fn from(durable: Durable) -> Durability {
+        match durable {
+            Durable::Full => Durability::Full,
+            Durable::Relaxed => Durability::Relaxed,
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -106,7 +132,7 @@ pub enum Verb {
     Logout(LogoutArgs),
     /// Remove unreferenced content of an OCI layout.
     Gc(GcArgs),
-    /// Remove names from the local store.
+    /// Remove names from the local store, and what nothing else needs of their images.
     Rm(RmArgs),
     /// Free space in the local store.
     Prune(PruneArgs),
@@ -181,6 +207,14 @@ pub struct SelectArgs {
     pub with_referrers: bool,
 }
 
+impl SelectArgs {
+    /// Whether images of other machines may be among those that are asked for.
+    pub fn is_for_others(&self) -> bool {
+        let others = self.platform.iter().any(|platform| *platform != Platform::host());
+        self.all || others || matches!(self.multi_arch, Some(MultiArch::All))
+    }
+}
+
 /// skopeo's names for what to take of an index.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum MultiArch {
@@ -243,6 +277,12 @@ pub struct WorkArgs {
     /// Blobs larger than this are uploaded in pieces of this size.
     #[arg(long, hide = true, value_name = "SIZE", value_parser = size)]
     pub upload_piece: Option<u64>,
+    /// Keep layers that go into the local store packed until they are needed.
+    #[arg(long)]
+    pub no_unpack: bool,
+    /// Keep layers that go into the local store as trees alone, without the bytes that came.
+    #[arg(long, conflicts_with = "no_unpack")]
+    pub no_keep_blobs: bool,
 }
 
 /// Options of both sides.
@@ -273,6 +313,7 @@ pub struct SideArgs {
     pub cert_dir: Option<PathBuf>,
     pub tls_verify: Option<bool>,
     pub daemon_host: Option<String>,
+    pub shared_blob_dir: Option<PathBuf>,
 }
 
 /// Declares the same options with a prefix, as skopeo spells them.
@@ -300,6 +341,8 @@ macro_rules! side_args {
             tls_verify: Option<bool>,
             #[arg(id = concat!($prefix, "daemon-host"), long = concat!($prefix, "daemon-host"), value_name = "URL", help = "Docker engine for docker-daemon:")]
             daemon_host: Option<String>,
+            #[arg(id = concat!($prefix, "shared-blob-dir"), long = concat!($prefix, "shared-blob-dir"), value_name = "DIR", help = "Directory of blobs that oci: layouts share")]
+            shared_blob_dir: Option<PathBuf>,
         }
 
         impl Side for $name {
@@ -314,6 +357,7 @@ macro_rules! side_args {
                     cert_dir: self.cert_dir.clone(),
                     tls_verify: self.tls_verify,
                     daemon_host: self.daemon_host.clone(),
+                    shared_blob_dir: self.shared_blob_dir.clone(),
                 }
             }
         }
@@ -522,6 +566,9 @@ pub struct RmArgs {
     /// Names in the store.
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
+    /// Take the names alone; what they stood for stays until the next prune.
+    #[arg(long)]
+    pub no_prune: bool,
 }
 
 #[derive(Args)]

@@ -8,7 +8,8 @@ use creel::copy::{Remembered, Session};
 use creel::error::Result;
 use creel::progress::Listener;
 use creel::spec::Platform;
-use creel::store::Store;
+use creel::store::{OpenOptions, Store, UnpackSettings};
+use creel::sys;
 use creel::transport::{Places, PlacesOptions, SideOptions};
 
 use crate::args::{BothArgs, Global, SideArgs, WorkArgs};
@@ -34,6 +35,7 @@ impl Context {
             global.policy.clone(),
         )?;
         let listener = cli::listener(global.progress, global.quiet);
+        let listener = if global.debug { cli::with_requests(listener) } else { listener };
         let Surroundings { paths, root } = found;
         Ok(Context { global, paths, root, listener })
     }
@@ -52,7 +54,13 @@ impl Context {
             jobs: work.jobs,
             platform: self.global.platform().unwrap_or_else(Platform::host),
             listener: self.listener.clone(),
+            store: self.store_options(),
+            unpack: unpack_settings(work),
         })
+    }
+
+    fn store_options(&self) -> OpenOptions {
+        OpenOptions { durability: self.global.durability.into(), ..OpenOptions::default() }
     }
 
     /// A job that moves as many blobs at a time as was said.
@@ -73,13 +81,14 @@ impl Context {
             tls_verify: side.tls_verify.or(both.tls_verify),
             auth_file: auth_file.map(|path| AuthFile { path, format: AuthFormat::Containers }),
             cert_dir: side.cert_dir,
+            shared_blobs: side.shared_blob_dir,
             daemon_host: side.daemon_host.or_else(|| std::env::var("DOCKER_HOST").ok()),
         })
     }
 
     /// The local store.
     pub fn store(&self) -> Result<Store> {
-        Store::open(&self.root)
+        Store::open_with(&self.root, self.store_options())
     }
 
     /// A line for people, on stderr.
@@ -89,4 +98,10 @@ impl Context {
             cli::say(text);
         }
     }
+}
+
+/// Owners cannot be kept by anybody but root: others unpack when the layers are needed.
+fn unpack_settings(work: &WorkArgs) -> Option<UnpackSettings> {
+    let wanted = !work.no_unpack && (work.no_keep_blobs || sys::effective_uid() == 0);
+    wanted.then(|| UnpackSettings { keep_blobs: !work.no_keep_blobs, ..UnpackSettings::default() })
 }

@@ -3,6 +3,8 @@
 #![allow(unreachable_pub, reason = "a program has no outside")]
 
 mod args;
+mod explore;
+mod place;
 mod render;
 mod verbs;
 
@@ -31,16 +33,32 @@ fn run(cli: Cli) -> Result<u8> {
             Ok(0)
         }
         Verb::Man { directory } => cli::man_pages(&Cli::command(), &directory).map(|()| 0),
-        Verb::Images => verbs::images(&global),
+        Verb::Images(args) => verbs::images(&global, &args),
+        Verb::Mount(args) => verbs::mount(&global, &args),
+        Verb::Umount { directory } => verbs::umount(&global, &directory),
+        Verb::Df => verbs::df(&global),
+        Verb::Check(args) => verbs::check(&global, &args),
         Verb::Image(args) => waiting(verbs::image(&global, args)),
         Verb::Layers(args) => waiting(verbs::layers(&global, args)),
         Verb::History(args) => waiting(verbs::history(&global, args)),
+        Verb::Files(args) => waiting(verbs::files(&global, args)),
+        Verb::Cat(args) => waiting(verbs::cat(&global, args)),
+        Verb::Extract(args) => waiting(verbs::extract(&global, args)),
+        Verb::Grep(args) => waiting(verbs::grep(&global, args)),
+        Verb::Waste(args) => waiting(verbs::waste(&global, args)),
+        Verb::Diff(args) => waiting(verbs::diff(&global, args)),
+        Verb::Packages(args) => waiting(verbs::packages(&global, args)),
+        Verb::Sbom(args) => waiting(verbs::sbom(&global, args)),
+        Verb::Validate(args) => waiting(verbs::validate(&global, args)),
+        Verb::Base(args) => waiting(verbs::base(&global, args)),
+        Verb::Explore(args) => waiting(explore::explore(&global, args)),
+        Verb::Report(args) => waiting(verbs::report(&global, args)),
         Verb::Tree(args) => waiting(verbs::tree(&global, args)),
     }
 }
 
 /// Waits for what may need a network.
-fn waiting(work: impl Future<Output = Result<u8>>) -> Result<u8> {
+fn waiting<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Error::io("starting", error))?.block_on(work)
 }

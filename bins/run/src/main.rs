@@ -1,65 +1,60 @@
-//! `creel-run`: not there yet; says so.
+//! `creel-run`: parse, call one verb of the library, render, exit.
 
-use std::path::PathBuf;
+#![allow(unreachable_pub, reason = "a program has no outside")]
+
+mod args;
+mod context;
+mod render;
+mod request;
+mod template;
+mod verbs;
+
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser};
 use creel::cli;
-use creel::error::{Error, Result};
+use creel::error::Result;
 
-/// Runs containers from the local store (comes with a later release).
-#[derive(Parser)]
-#[command(name = "creel-run", version, disable_help_subcommand = true)]
-struct Cli {
-    #[command(subcommand)]
-    verb: Verb,
-}
+use args::{Cli, Verb};
+use context::Context;
 
-#[derive(Subcommand)]
-enum Verb {
-    /// Run a command in a new container (the default verb).
-    Run {
-        /// The image and the command.
-        #[arg(value_name = "IMAGE", trailing_var_arg = true, allow_hyphen_values = true)]
-        words: Vec<String>,
-    },
-    /// Print a completion script.
-    Completion {
-        /// The shell.
-        shell: cli::Shell,
-    },
-    /// Write the manual pages into a directory.
-    #[command(hide = true)]
-    Man {
-        /// The directory.
-        directory: PathBuf,
-    },
-}
+/// Docker's code for "the engine failed, not the container".
+const OURS: u8 = 125;
 
 fn main() -> ExitCode {
     let words = cli::with_default_verb(&Cli::command(), std::env::args_os().collect(), "run");
-    match run(Cli::parse_from(words)) {
-        Ok(()) => ExitCode::SUCCESS,
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { OURS } else { 0 };
+            // Nobody is left to hear that this failed.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let on_failure = if matches!(cli.verb, Verb::Run(_)) { OURS } else { 1 };
+    match run(cli) {
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             cli::report_failure("creel-run", &error);
-            // Docker's code for "the engine failed, not the container".
-            ExitCode::from(125)
+            ExitCode::from(on_failure)
         }
     }
 }
 
-fn run(cli: Cli) -> Result<()> {
+/// Runs one verb; the code says how it went where that is no failure.
+fn run(cli: Cli) -> Result<u8> {
     match cli.verb {
+        Verb::Run(args) => verbs::run::run(&Context::new(&cli.global)?, &args),
+        Verb::Ps(args) => verbs::ps::run(&Context::new(&cli.global)?, &args),
+        Verb::Rm(args) => verbs::rm::run(&Context::new(&cli.global)?, &args),
+        Verb::Inspect(args) => verbs::inspect::run(&Context::new(&cli.global)?, &args),
+        Verb::Volume { verb } => verbs::volume::run(&Context::new(&cli.global)?, &verb),
         Verb::Completion { shell } => {
-            cli::completion(&mut Cli::command(), shell, &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            cli::completion(&mut Cli::command(), shell, &mut script);
+            cli::print(&script).map(|()| 0)
         }
-        Verb::Man { directory } => cli::man_pages(&Cli::command(), &directory),
-        Verb::Run { words } => {
-            let what = words.first().map(|image| format!(" {image}")).unwrap_or_default();
-            Err(Error::unsupported(format!(
-                "cannot run{what}: running containers comes with a later release"
-            )))
-        }
+        Verb::Man { directory } => cli::man_pages(&Cli::command(), &directory).map(|()| 0),
     }
 }

@@ -2,18 +2,20 @@
 //!
 //! Bounded channels in both directions, so that a slow side slows the other one down. Dropping
 //! either end stops the other; no thread outlives the future that waits for it by more than one
-//! chunk.
+//! chunk. Promise: only what was sent to its end looks like an end; a side that was dropped is an
+//! error to the other.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::mpsc;
 
-use super::{Blob, ByteStream, CHUNK, VerifiedStream};
+use super::{Blob, ByteStream, CHUNK};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Chunks in flight across the border.
@@ -50,7 +52,44 @@ pub struct BlobReader {
 
 enum ReaderKind {
     Local(Box<dyn Read + Send>),
-    Channel { chunks: mpsc::Receiver<Result<Bytes>>, current: Bytes },
+    Channel { chunks: Chunks, current: Bytes },
+}
+
+/// What crosses the border: chunks, then a failure, or `None` when all have come.
+type Crossing = Option<Result<Bytes>>;
+
+/// The far end of the channel.
+struct Chunks {
+    receiver: mpsc::Receiver<Crossing>,
+    ended: bool,
+}
+
+impl Chunks {
+    fn channel() -> (mpsc::Sender<Crossing>, Chunks) {
+        let (sender, receiver) = mpsc::channel(DEPTH);
+        (sender, Chunks { receiver, ended: false })
+    }
+
+    fn blocking_next(&mut self) -> Result<Option<Bytes>> {
+        let crossing = if self.ended { Some(None) } else { self.receiver.blocking_recv() };
+        self.take(crossing)
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        let crossing = if self.ended { Some(None) } else { self.receiver.recv().await };
+        self.take(crossing)
+    }
+
+    fn take(&mut self, crossing: Option<Crossing>) -> Result<Option<Bytes>> {
+        match crossing {
+            Some(Some(chunk)) => chunk.map(Some),
+            Some(None) => {
+                self.ended = true;
+                Ok(None)
+            }
+            None => Err(Error::new(ErrorKind::Cancelled, "the transfer was stopped")),
+        }
+    }
 }
 
 impl BlobReader {
@@ -61,7 +100,7 @@ impl BlobReader {
                 if !current.is_empty() {
                     return Ok(Some(std::mem::take(current)));
                 }
-                chunks.blocking_recv().transpose()
+                chunks.blocking_next()
             }
             ReaderKind::Local(reader) => read_chunk(reader.as_mut()),
         }
@@ -84,8 +123,8 @@ impl Read for BlobReader {
             ReaderKind::Local(reader) => reader.read(buffer),
             ReaderKind::Channel { chunks, current } => {
                 while current.is_empty() {
-                    match chunks.blocking_recv() {
-                        Some(chunk) => *current = chunk?,
+                    match chunks.blocking_next()? {
+                        Some(chunk) => *current = chunk,
                         None => return Ok(0),
                     }
                 }
@@ -119,6 +158,39 @@ impl Blob {
         }
     }
 
+    /// Runs `work` on a thread of its own with a blocking reader of a stretch of the bytes. What
+    /// comes is as long as the stretch, and not verified: whoever asks knows how to.
+    ///
+    /// # Errors
+    /// `Unsupported` for what can only be read from its start.
+    pub async fn consume_stretch<T, F>(self, stretch: Range<u64>, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(BlobReader) -> Result<T> + Send + 'static,
+    {
+        let length = stretch.end.saturating_sub(stretch.start);
+        let local = |reader: Box<dyn Read + Send>| BlobReader { inner: ReaderKind::Local(reader) };
+        match self {
+            Blob::Bytes(bytes) => {
+                let place = |at| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+                let part = bytes.slice(place(stretch.start)..place(stretch.end));
+                let reader = Whole { inner: Cursor::new(part), left: length };
+                blocking(move || work(local(Box::new(reader)))).await
+            }
+            Blob::File(file) => {
+                let part = Stretch::new(file.file, file.offset + stretch.start, length);
+                let reader = Whole { inner: part, left: length };
+                blocking(move || work(local(Box::new(reader)))).await
+            }
+            Blob::Remote(remote) if length > 0 => {
+                let stream = remote.opener.open(stretch).await?;
+                consume_stream(stream, work).await
+            }
+            Blob::Remote(_) => blocking(move || work(local(Box::new(std::io::empty())))).await,
+            Blob::Unnamed(_) => Err(Error::unsupported("it can only be read from its start")),
+        }
+    }
+
     /// A blocking reader of the (verified) bytes, for work that lives on a thread of its own.
     ///
     /// Must be called inside the runtime; a network stream is pumped by a task that ends with the
@@ -131,7 +203,7 @@ impl Blob {
             Blob::Unnamed(reader) => local(reader),
             Blob::Remote(remote) => {
                 let stream = remote.stream(None).await?;
-                let (sender, chunks) = mpsc::channel(DEPTH);
+                let (sender, chunks) = Chunks::channel();
                 tokio::spawn(pump(stream, sender));
                 BlobReader { inner: ReaderKind::Channel { chunks, current: Bytes::new() } }
             }
@@ -168,13 +240,33 @@ impl Blob {
     }
 }
 
+/// A reader that fails if it ends early.
+struct Whole<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Whole<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.left = self.left.saturating_sub(count as u64);
+        if count == 0 && !buffer.is_empty() && self.left > 0 {
+            return Err(Error::corrupt("the blob is shorter than its descriptor says").into());
+        }
+        Ok(count)
+    }
+}
+
 /// Pumps a network stream to `work` on its thread; returns when both have ended.
-pub async fn consume_stream<T, F>(stream: VerifiedStream, work: F) -> Result<T>
+pub async fn consume_stream<T, F>(
+    stream: impl Stream<Item = Result<Bytes>> + Unpin + Send,
+    work: F,
+) -> Result<T>
 where
     T: Send + 'static,
     F: FnOnce(BlobReader) -> Result<T> + Send + 'static,
 {
-    let (sender, chunks) = mpsc::channel(DEPTH);
+    let (sender, chunks) = Chunks::channel();
     let reader = BlobReader { inner: ReaderKind::Channel { chunks, current: Bytes::new() } };
     let worker = blocking(move || work(reader));
     let ((), result) = tokio::join!(pump(stream, sender), worker);
@@ -182,10 +274,14 @@ where
 }
 
 /// Sends chunks until the stream or the reader ends.
-async fn pump(mut stream: VerifiedStream, sender: mpsc::Sender<Result<Bytes>>) {
-    while let Some(item) = stream.next().await {
-        let failed = item.is_err();
-        if sender.send(item).await.is_err() || failed {
+async fn pump(
+    mut stream: impl Stream<Item = Result<Bytes>> + Unpin,
+    sender: mpsc::Sender<Crossing>,
+) {
+    loop {
+        let crossing = stream.next().await;
+        let is_last = !matches!(crossing, Some(Ok(_)));
+        if sender.send(crossing).await.is_err() || is_last {
             break;
         }
     }
@@ -205,18 +301,81 @@ where
 
 /// Reads ahead on a thread of its own.
 fn read_ahead(mut reader: Box<dyn Read + Send>) -> ByteStream {
-    let (sender, receiver) = mpsc::channel(DEPTH);
+    let (sender, chunks) = Chunks::channel();
     tokio::task::spawn_blocking(move || {
         loop {
-            let item = read_chunk(reader.as_mut()).transpose();
-            let Some(item) = item else { break };
-            let failed = item.is_err();
-            if sender.blocking_send(item).is_err() || failed {
+            let crossing = read_chunk(reader.as_mut()).transpose();
+            let is_last = !matches!(crossing, Some(Ok(_)));
+            if sender.blocking_send(crossing).is_err() || is_last {
                 break;
             }
         }
     });
-    Box::pin(stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|item| (item, receiver))
+    Box::pin(stream::try_unfold(chunks, |mut chunks| async move {
+        Ok(chunks.next().await?.map(|chunk| (chunk, chunks)))
     }))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::{OpenRemote, Opening, RemoteBlob, VerifiedStream};
+    use super::*;
+    use crate::spec::Digest;
+
+    /// Gives one chunk and then nothing any more, if it `hangs`.
+    struct Halves {
+        hangs: bool,
+    }
+
+    impl OpenRemote for Halves {
+        fn open(&self, _: Range<u64>) -> Opening {
+            let first = stream::once(async { Ok(Bytes::from_static(b"first ")) });
+            let hangs = self.hangs;
+            let second = stream::once(async move {
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
+                Ok(Bytes::from_static(b"second"))
+            });
+            Box::pin(async { Ok(Box::pin(first.chain(second)) as ByteStream) })
+        }
+    }
+
+    async fn halves(hangs: bool) -> VerifiedStream {
+        let digest = Digest::sha256(b"first second");
+        let opener = Arc::new(Halves { hangs });
+        RemoteBlob { size: 12, digest, opener, meter: None }.stream(None).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_read_to_its_end() {
+        let read = consume_stream(halves(false).await, |mut reader| {
+            let mut text = String::new();
+            reader.read_to_string(&mut text).map_err(|error| Error::io("reading", error))?;
+            // The end stays the end.
+            assert!(reader.next_chunk()?.is_none());
+            Ok(text)
+        });
+        assert_eq!(read.await.unwrap(), "first second");
+    }
+
+    #[tokio::test]
+    async fn a_dropped_future_is_no_end() {
+        let (told, outcome) = std::sync::mpsc::channel();
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let work = consume_stream(halves(true).await, move |mut reader| {
+            assert_eq!(reader.next_chunk()?.unwrap(), "first ");
+            begun.send(()).unwrap();
+            let end = reader.next_chunk();
+            told.send(end.map_err(|error| error.kind())).unwrap();
+            Ok(())
+        });
+        tokio::select! {
+            _ = work => panic!("nothing ends it"),
+            _ = has_begun => {}
+        }
+        let outcome = tokio::task::spawn_blocking(move || outcome.recv()).await.unwrap();
+        assert_eq!(outcome.unwrap(), Err(ErrorKind::Cancelled));
+    }
 }

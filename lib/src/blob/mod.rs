@@ -17,6 +17,7 @@ mod verify;
 
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -96,12 +97,12 @@ impl Blob {
 /// The future of an opened stream.
 pub type Opening = Pin<Box<dyn Future<Output = Result<ByteStream>> + Send>>;
 
-/// Asks a server for the bytes of one blob, from an offset on.
+/// Asks a server for the bytes of one blob, or some of them.
 ///
 /// The stream reconnects by itself as its place sees fit; it neither verifies nor buffers.
 pub trait OpenRemote: Send + Sync {
-    /// Opens the stream at `offset` (less than the size).
-    fn open(&self, offset: u64) -> Opening;
+    /// Opens a stretch, which is not empty and within the size.
+    fn open(&self, stretch: Range<u64>) -> Opening;
 }
 
 impl RemoteBlob {
@@ -112,7 +113,7 @@ impl RemoteBlob {
             .with_meter(self.meter.clone());
         let rest = match verifier.position() {
             position if position == self.size => Box::pin(futures_util::stream::empty()),
-            position => self.opener.open(position).await?,
+            position => self.opener.open(position..self.size).await?,
         };
         Ok(VerifiedStream::new(rest, verifier))
     }

@@ -4,14 +4,21 @@
 //! opened; no file is read beyond its limit. The only part of the front end that touches a disk.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::dockerfile::MAX_FILE;
 use super::dockerignore::{self, Ignore, MAX_IGNORE_FILE, SHARED_FILE};
+use crate::blob::Decoder;
 use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::layer::{Ownership, UnpackOptions, Unpacker, WhiteoutForm};
 use crate::sys::Root;
+
+const BUFFER: usize = 256 << 10;
+
+/// So many bytes tell an archive from a Dockerfile.
+pub const START: u64 = 512;
 
 /// Names a Dockerfile may have when none is given, the first that exists counts.
 pub const DOCKERFILE_NAMES: [&str; 3] = ["Dockerfile", "dockerfile", "Containerfile"];
@@ -75,6 +82,17 @@ impl Context {
         }
     }
 
+    /// Finds the Dockerfile that was named: in the context, which came from elsewhere, else from
+    /// here.
+    pub fn named_inside(&self, path: &Path) -> Result<Found> {
+        let bytes = path.as_os_str().as_bytes();
+        match self.root.open_file(bytes) {
+            Ok(file) => found(&self.root, bytes, file, path.display().to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => named(path),
+            Err(error) => Err(Error::io(format!("opening {}", path.display()), error)),
+        }
+    }
+
     /// What messages call a file of the context.
     fn shown(&self, path: &Path) -> String {
         match self.path == Path::new(".") {
@@ -115,6 +133,15 @@ fn found(root: &Root, name: &[u8], file: File, shown: String) -> Result<Found> {
     Ok(Found { name: shown, bytes, own_ignore })
 }
 
+/// What a file, which must be there, says to leave out.
+pub fn ignore_file(path: &Path) -> Result<Ignore> {
+    let missing = || Error::not_found(format!("there is no file {}", path.display()));
+    let name = path.file_name().ok_or_else(missing)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let root = Root::open(parent.unwrap_or(Path::new(".")))?;
+    read_ignore(&root, name.as_bytes(), path)?.ok_or_else(missing)
+}
+
 fn read_ignore(root: &Root, name: &[u8], shown: &Path) -> Result<Option<Ignore>> {
     let file = match root.open_file(name) {
         Ok(file) => file,
@@ -133,6 +160,27 @@ fn read(file: File, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Unpacks a context in an archive, compressed or not, into an empty directory. Owners do not
+/// matter: in an image the files are root's.
+pub fn unpack(archive: impl Read, into: &Path) -> Result<()> {
+    let unpacking = || "unpacking the build context";
+    let options = UnpackOptions {
+        whiteouts: WhiteoutForm::Apply,
+        ownership: Ownership::Current,
+        ..UnpackOptions::default()
+    };
+    let decoder = Decoder::new(archive).doing(unpacking)?;
+    let unpacker = Unpacker::new(Root::open(into)?, options)?;
+    unpacker.unpack(BufReader::with_capacity(BUFFER, decoder)).doing(unpacking).map(drop)
+}
+
+/// Whether these bytes start a tar archive, compressed or not.
+pub fn is_archive(start: &[u8]) -> bool {
+    let magic: [&[u8]; 4] = [b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"];
+    magic.iter().any(|magic| start.starts_with(magic))
+        || start.get(257..262).is_some_and(|magic| magic == b"ustar")
 }
 
 /// Reads a Dockerfile from a stream, one byte more than its limit at most.

@@ -7,7 +7,7 @@ mod plain;
 use std::io::IsTerminal;
 use std::sync::Arc;
 
-use crate::progress::{Listener, Silent};
+use crate::progress::{Event, Listener, Progress, Silent};
 
 /// How progress is shown (`--progress`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -36,5 +36,21 @@ pub fn listener(style: Style, quiet: bool) -> Listener {
         Style::Auto | Style::Plain => Arc::new(plain::Plain::new()),
         Style::Json => Arc::new(json::JsonLines),
         Style::None => Arc::new(plain::WarningsOnly),
+    }
+}
+
+/// The same listener, told of requests as well (`--debug`).
+pub fn with_requests(inner: Listener) -> Listener {
+    Arc::new(WithRequests(inner))
+}
+
+struct WithRequests(Listener);
+
+impl Progress for WithRequests {
+    fn event(&self, event: Event) {
+        self.0.event(match event {
+            Event::Request(text) => Event::Stage(format!("debug: {text}")),
+            other => other,
+        });
     }
 }

@@ -20,25 +20,42 @@ pub fn bytes(count: u64) -> String {
 
 /// Lays rows out in columns, two spaces apart, without trailing blanks.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
+    let mut columns = Columns::new(head);
+    rows.iter().for_each(|row| columns.fit(row));
+    let lines = rows.iter().map(|row| columns.line(row));
+    std::iter::once(columns.line(head)).chain(lines).collect()
+}
+
+/// The widths of a table's columns, for tables that are too long to be held: all rows are fitted
+/// first, and made again to be written.
+pub struct Columns {
+    widths: Vec<usize>,
+}
+
+impl Columns {
+    /// As wide as the head.
+    pub fn new(head: &[&str]) -> Columns {
+        Columns { widths: head.iter().map(|cell| cell.chars().count()).collect() }
+    }
+
+    /// At least as wide as this row.
+    pub fn fit(&mut self, row: &[String]) {
+        for (width, cell) in self.widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
+
+    /// A row as a line.
+    pub fn line<S: AsRef<str>>(&self, row: &[S]) -> String {
         let mut out = String::new();
-        for (cell, width) in cells.zip(&widths) {
+        for (cell, width) in row.iter().zip(&self.widths) {
+            let cell = cell.as_ref();
             out.push_str(cell);
-            out.extend(std::iter::repeat_n(' ', width + 2 - cell.chars().count()));
+            let blanks = (width + 2).saturating_sub(cell.chars().count());
+            out.extend(std::iter::repeat_n(' ', blanks));
         }
         format!("{}\n", out.trim_end())
-    };
-    let mut out = line(&mut head.iter().copied());
-    for row in rows {
-        out.push_str(&line(&mut row.iter().map(String::as_str)));
     }
-    out
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::spec::{Compression, Descriptor, Dialect, Digest, Manifest, edit};
 
 /// What has changed below the manifests that are still to be written.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Changes {
     /// Layers that were compressed anew: their new digest and size.
     pub layers: HashMap<Digest, (Digest, u64)>,

@@ -65,24 +65,20 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
             return Ok(report);
         }
         if let Some(root) = self.there_already(&plan).await? {
-            report.digest = root.digest;
-            report.media_type = root.media_type;
-            report.unchanged = true;
+            self.name_further(&root, &mut report).await?;
+            report.digest = root.digest().clone();
+            report.media_type = root.media_type().clone();
+            report.unchanged = report.additional_tags.is_empty();
+            report.seconds = started.elapsed().as_secs_f64();
             return Ok(report);
         }
-        let changes = self.move_leaves(plan.leaves, &mut report).await?;
-        let root = self.write_manifests(&plan.nodes, changes, &mut report).await?;
-        let there = plan.current.as_ref().is_some_and(|current| current.digest == *root.digest());
-        if there && report.moved.blobs == 0 && report.manifests == 0 {
-            report.unchanged = true;
-        } else {
-            self.sink.publish(None, &root).await?;
-            report.manifests += 1;
-        }
-        for tag in &self.options.additional_tags {
-            self.sink.publish(Some(tag), &root).await?;
-            report.additional_tags.push(tag.clone());
-        }
+        let changes = self.move_leaves(plan.leaves.clone(), &mut report).await?;
+        let root = match self.write_and_name(&plan, changes.clone(), &mut report).await {
+            Err(error) if self.bring_back(&plan.leaves, &changes, &error).await? => {
+                self.write_and_name(&plan, changes, &mut report).await?
+            }
+            other => other?,
+        };
         if self.options.with_referrers {
             self.bring_referrers(&plan.nodes, plan.complete, &root, &mut report).await?;
         }
@@ -92,17 +88,80 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
         Ok(report)
     }
 
+    /// Writes all manifests, and gives the root its names.
+    async fn write_and_name(
+        &self,
+        plan: &Plan,
+        changes: Changes,
+        report: &mut CopyReport,
+    ) -> Result<Manifest> {
+        (report.manifests, report.additional_tags) = (0, Vec::new());
+        let root = self.write_manifests(&plan.nodes, changes, report).await?;
+        let there = plan.current.as_ref().is_some_and(|current| current.digest == *root.digest());
+        if there && report.moved.blobs == 0 && report.manifests == 0 {
+            report.unchanged = true;
+        } else {
+            self.sink.publish(None, &root).await?;
+            report.manifests += 1;
+        }
+        self.name_further(&root, report).await?;
+        Ok(root)
+    }
+
+    async fn name_further(&self, root: &Manifest, report: &mut CopyReport) -> Result<()> {
+        for tag in &self.options.additional_tags {
+            self.sink.publish(Some(tag), root).await?;
+            report.additional_tags.push(tag.clone());
+        }
+        Ok(())
+    }
+
+    /// Sends once more what the destination took and then lost, if it refused a manifest for that;
+    /// tells whether there was anything.
+    async fn bring_back(
+        &self,
+        leaves: &[Leaf],
+        changes: &Changes,
+        refusal: &Error,
+    ) -> Result<bool> {
+        if !matches!(refusal.kind(), ErrorKind::NotFound | ErrorKind::Invalid) {
+            return Ok(false);
+        }
+        let there = |leaf: &Leaf| match changes.layers.get(&leaf.descriptor.digest) {
+            Some((digest, size)) => {
+                Descriptor { digest: digest.clone(), size: *size, ..leaf.descriptor.clone() }
+            }
+            None => leaf.descriptor.clone(),
+        };
+        let mut lost = false;
+        for leaf in leaves {
+            let there = there(leaf);
+            // What cannot be asked about was not what the refusal was for.
+            if self.sink.holds(&there).await.unwrap_or(true) {
+                continue;
+            }
+            let digest = &there.digest;
+            let text = format!("the destination took {digest} and lost it: it is sent again");
+            self.session.listener.event(Event::Warning(text));
+            let leaf = Leaf { present: false, ..leaf.clone() };
+            let sending = || format!("{} {digest}", leaf.what());
+            self.transfer(&leaf).await.map_err(|error| error.while_doing(sending()))?;
+            lost = true;
+        }
+        Ok(lost)
+    }
+
     /// The result, if the destination's name points to it before anything has moved.
-    async fn there_already(&self, plan: &Plan) -> Result<Option<Descriptor>> {
+    async fn there_already(&self, plan: &Plan) -> Result<Option<Manifest>> {
         let root = self.foretell(plan)?;
         let sparse = plan.nodes.iter().any(|node| node.wanted.is_some() && !node.strip);
-        if sparse || !self.options.additional_tags.is_empty() || self.options.with_referrers {
+        if sparse || self.options.with_referrers {
             return Ok(None);
         }
         let (Some(root), Some(current)) = (root, &plan.current) else { return Ok(None) };
         let same = root.digest() == &current.digest;
-        let root = root.descriptor();
-        Ok((same && self.sink.presence(&root).await? == Presence::Complete).then_some(root))
+        let whole = same && self.sink.presence(&root.descriptor()).await? == Presence::Complete;
+        Ok(whole.then_some(root))
     }
 
     /// The root as it will be, where that can be known: what layers become when they are
@@ -260,8 +319,9 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
     async fn convert(&self, leaf: &Leaf, how: LayerCompression) -> Result<(Descriptor, Arrival)> {
         let digest = &leaf.descriptor.digest;
         if let Some(known) = self.session.remembered.find(digest, how) {
-            let there = self.sink.presence(&known.descriptor).await? != Presence::Missing
-                || self.sink.link(&known.descriptor, &Origin::Elsewhere).await?;
+            // One question is nothing beside the work that it may save.
+            let there = self.sink.link(&known.descriptor, &Origin::Elsewhere).await?
+                || self.sink.holds(&known.descriptor).await.unwrap_or(false);
             if there {
                 self.skipped(leaf, "exists");
                 return Ok((known.descriptor, Arrival::Skipped));
@@ -282,7 +342,11 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
             content.into_reader().await?,
             Encoding { compression: how.compression, level: how.level },
             sys::available_cores(),
-            Expectation { diff_id: expected, budget: Budget::default() },
+            Expectation {
+                diff_id: expected,
+                verified: Some(digest.clone()),
+                budget: Budget::default(),
+            },
         )?;
         let outcome = recompressor.outcome();
         let item = Item { kind: leaf.kind.clone(), descriptor: None };

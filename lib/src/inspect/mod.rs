@@ -1,13 +1,45 @@
-//! Answers about images, from any place, reading only manifests and configs.
+//! Answers about images, from any place, without pulling them.
 //!
-//! A remote image costs three requests: index, manifest, config. Reports are made for output and
-//! never confuse the digest of an index with that of one of its images. Prints nothing.
+//! What manifests and configs tell costs three requests for a remote image: index, manifest,
+//! config. What only layers tell costs one pass over each layer, once: `files` keeps its indexes.
+//! Reports are made for output and never confuse the digest of an index with that of one of its
+//! images. Prints nothing.
 
+mod base;
+mod diff;
+mod fields;
+pub mod files;
+mod gate;
+mod lines;
+mod mount;
+mod packages;
+mod report;
+mod sbom;
 mod summary;
+mod template;
 mod tree;
+mod validate;
+mod waste;
 
-pub use summary::{Entry, ImageSummary, LayerSummary, StepSummary, Summary, summary};
+pub use base::{Base, Freshness, base, freshness};
+pub use diff::{Diff, DiffOptions, FileChange, ListChange, ValueChange, diff};
+pub use fields::fields;
+pub use gate::{GateRules, Status, Verdict};
+pub use lines::unified;
+pub use mount::{mount, unmount};
+pub use packages::packages;
+pub use report::{ReportInput, report};
+pub use sbom::{SbomFormat, sbom};
+pub use summary::{
+    Blob, Entry, ImageSummary, LayerSummary, ReferrerSummary, StepSummary, Summary, SummaryOptions,
+    age, summary,
+};
+pub use template::fill;
 pub use tree::{Tree, tree};
+pub use validate::{Finding, ValidateOptions, Validation, validate};
+pub use waste::{LayerWaste, Waste, WastedFile, waste};
+
+use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::spec::{
@@ -57,4 +89,10 @@ pub async fn image<S: Source>(source: &S, manifest: Manifest) -> Result<Image> {
     let raw = source.open(&body.config).await?.into_bytes(MAX_CONFIG).await?;
     let config = ImageConfig::verified(raw, &body.config)?;
     Image::new(manifest, config)
+}
+
+/// The history line that made each layer, where the config tells.
+pub(crate) fn made_by(image: &Image) -> BTreeMap<usize, String> {
+    let steps = image.steps().into_iter();
+    steps.filter_map(|step| Some((step.layer?, step.history?.created_by.clone()?))).collect()
 }

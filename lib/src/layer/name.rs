@@ -1,4 +1,5 @@
-//! Names of entries: checked paths, and what whiteout names mean.
+//! Names of entries: checked paths, and what whiteout names mean. Also used by `inspect`, so that
+//! what is listed is what would be unpacked.
 //!
 //! Follows "Whiteouts" of the OCI image spec (layer.md).
 
@@ -19,11 +20,11 @@ const MAX_NAME: usize = 255;
 /// A path below the root: components joined by single slashes, none of them `.` or `..`, none
 /// longer than 255 bytes. Empty for the root itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct EntryPath(Vec<u8>);
+pub(crate) struct EntryPath(Vec<u8>);
 
 /// What an entry of some name does.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Meaning<'a> {
+pub(crate) enum Meaning<'a> {
     /// Puts something at the path.
     Add,
     /// Hides `name` of lower layers in directory `dir`.
@@ -36,7 +37,7 @@ pub(super) enum Meaning<'a> {
 
 impl EntryPath {
     /// Checks a name of an archive. A leading `/` means the root.
-    pub(super) fn parse(raw: &[u8], max_length: usize, max_depth: usize) -> Result<EntryPath> {
+    pub(crate) fn parse(raw: &[u8], max_length: usize, max_depth: usize) -> Result<EntryPath> {
         if raw.is_empty() {
             return Err(Error::invalid("empty name"));
         }
@@ -69,13 +70,18 @@ impl EntryPath {
         &self.0
     }
 
+    /// The bytes themselves.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
     /// Directory and name; `None` for the root.
     pub(super) fn split(&self) -> Option<(&[u8], &[u8])> {
         split(&self.0)
     }
 
     /// What an entry of this name does.
-    pub(super) fn meaning(&self) -> Result<Meaning<'_>> {
+    pub(crate) fn meaning(&self) -> Result<Meaning<'_>> {
         let top = self.0.split(|&b| b == b'/').next().unwrap_or_default();
         if top.starts_with(AUFS) && top != OPAQUE {
             return Ok(Meaning::Leftover);
@@ -99,7 +105,7 @@ impl EntryPath {
 }
 
 /// Splits the last component off; `None` for the empty path.
-pub(super) fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     if path.is_empty() {
         return None;
     }
@@ -110,7 +116,7 @@ pub(super) fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Path of `name` in the directory `parent`, where the root is empty.
-pub(super) fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
+pub(crate) fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
     if parent.is_empty() { name.to_vec() } else { [parent, b"/", name].concat() }
 }
 

@@ -38,6 +38,11 @@ impl<'a> Stack<'a> {
         Ok(self.find(path)?.map(|found| found.meta))
     }
 
+    /// The object at `path` that shows, and the directory of the layer that it lies in.
+    pub(crate) fn locate(&self, path: &[u8]) -> Result<Option<(Dir, Meta)>> {
+        Ok(self.find(path)?.map(|found| (found.parent, found.meta)))
+    }
+
     pub(super) fn find(&self, path: &[u8]) -> Result<Option<Found>> {
         let Some((parent, name)) = split(path) else { return Ok(None) };
         let Some(merged) = self.merged(parent)? else { return Ok(None) };
@@ -64,7 +69,7 @@ impl<'a> Stack<'a> {
     }
 
     /// The names that the stack shows in the directory at `path`; none if there is no directory.
-    pub(super) fn names(&self, path: &[u8]) -> Result<BTreeSet<Vec<u8>>> {
+    pub(crate) fn names(&self, path: &[u8]) -> Result<BTreeSet<Vec<u8>>> {
         let reading = || format!("reading \"{}\" in lower layers", path.escape_ascii());
         let merged = match self.merged(path)? {
             Some(merged) => merged,

@@ -4,6 +4,7 @@
 //! not the storage that it had pointed to (such pointers expire), as long as it makes progress.
 //! It neither verifies nor buffers: that is `blob`.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -78,7 +79,7 @@ fn inline(what: &Descriptor) -> Option<Bytes> {
 impl Place {
     /// Whether the blob is there, by one small request.
     pub(super) async fn has_blob(&self, digest: &Digest) -> Result<bool> {
-        let call = self.call(Method::HEAD, &format!("blobs/{digest}"), &[200, 404, 405]);
+        let call = self.call(Method::HEAD, &format!("blobs/{digest}"), &[200, 404]);
         let there = self.server.send(&call).await?.status() == StatusCode::OK;
         if there {
             self.server.remember(digest, &self.name);
@@ -105,27 +106,28 @@ impl Place {
         size.ok_or_else(|| answer.wrong(ErrorKind::Unsupported, "the size is not told"))
     }
 
-    async fn open_blob(&self, digest: &Digest, size: u64, offset: u64) -> Result<Piece> {
+    async fn open_blob(&self, digest: &Digest, size: u64, part: Range<u64>) -> Result<Piece> {
         let call = self.call(Method::GET, &format!("blobs/{digest}"), &[200, 206, 416]);
-        self.open_at(call, size, offset).await
+        self.open_at(call, size, part).await
     }
 
     /// A blob from an address of its descriptor. The address says nothing of who may know us: a
     /// call to another origin than the registry's carries no credentials.
-    async fn open_elsewhere(&self, url: &Url, size: u64, offset: u64) -> Result<Piece> {
+    async fn open_elsewhere(&self, url: &Url, size: u64, part: Range<u64>) -> Result<Piece> {
         let call = self.call(Method::GET, "", &[200, 206, 416]);
         let target = Target::Url(url.clone());
-        self.open_at(Call { target, anonymous: true, ..call }, size, offset).await
+        self.open_at(Call { target, anonymous: true, ..call }, size, part).await
     }
 
-    async fn open_at(&self, mut call: Call, size: u64, offset: u64) -> Result<Piece> {
-        call.bulk = size > BULK;
-        if offset > 0 {
+    async fn open_at(&self, mut call: Call, size: u64, part: Range<u64>) -> Result<Piece> {
+        call.bulk = part.end.saturating_sub(part.start) > BULK;
+        if part != (0..size) {
             // With an end: servers read ahead when there is none.
-            call = call.header(RANGE, &format!("bytes={offset}-{}", size.saturating_sub(1)));
+            let last = part.end.saturating_sub(1);
+            call = call.header(RANGE, &format!("bytes={}-{last}", part.start));
         }
         let answer = self.server.send(&call).await?;
-        let skip = check_start(&answer, size, offset)?;
+        let skip = check_start(&answer, size, part.start)?;
         Ok(Piece { place: answer.place.clone(), body: answer.stream(), skip })
     }
 }
@@ -198,9 +200,10 @@ struct Opener {
 }
 
 impl OpenRemote for Opener {
-    fn open(&self, offset: u64) -> Opening {
+    fn open(&self, stretch: Range<u64>) -> Opening {
         // Whoever begins again had reason not to like what came: another mirror may do better.
-        let skip = match offset {
+        let skip = match stretch.start {
+            _ if stretch.end < self.size => 0,
             0 => self.repository.note_begun(&self.digest),
             _ => 0,
         };
@@ -209,7 +212,8 @@ impl OpenRemote for Opener {
             digest: self.digest.clone(),
             size: self.size,
             elsewhere: self.elsewhere.clone(),
-            position: offset,
+            position: stretch.start,
+            end: stretch.end.min(self.size),
             piece: None,
             failed: 0,
             gained: 0,
@@ -230,6 +234,8 @@ struct Download {
     size: u64,
     elsewhere: Arc<[Url]>,
     position: u64,
+    /// Where to stop.
+    end: u64,
     piece: Option<Piece>,
     /// Cuts since there was progress.
     failed: u32,
@@ -239,10 +245,10 @@ struct Download {
 
 impl Download {
     async fn connect(&mut self, skip: usize) -> Result<()> {
-        let (digest, size, position) = (&self.digest, self.size, self.position);
+        let (digest, size, position, end) = (&self.digest, self.size, self.position, self.end);
         let opened = self
             .repository
-            .read(skip, |place| async move { place.open_blob(digest, size, position).await });
+            .read(skip, |place| async move { place.open_blob(digest, size, position..end).await });
         self.piece = Some(match opened.await {
             Err(error) if error.kind() == ErrorKind::NotFound && !self.elsewhere.is_empty() => {
                 self.connect_elsewhere(error).await?
@@ -256,7 +262,7 @@ impl Download {
     async fn connect_elsewhere(&mut self, mut missing: Error) -> Result<Piece> {
         let place = self.repository.primary();
         for url in self.elsewhere.iter() {
-            match place.open_elsewhere(url, self.size, self.position).await {
+            match place.open_elsewhere(url, self.size, self.position..self.end).await {
                 Ok(piece) => return Ok(piece),
                 Err(error) => missing = error,
             }
@@ -265,7 +271,13 @@ impl Download {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>> {
+        // What comes after a stretch of the blob is of no interest; behind the whole of it there
+        // should be nothing, and whoever verifies wants to see that.
+        let stops = self.end < self.size;
         loop {
+            if stops && self.position >= self.end {
+                return Ok(None);
+            }
             let Some(piece) = &mut self.piece else {
                 self.connect(0).await?;
                 continue;
@@ -274,7 +286,11 @@ impl Download {
                 Some(Ok(chunk)) => {
                     let known = piece.skip.min(chunk.len() as u64);
                     piece.skip -= known;
-                    let chunk = chunk.slice(known as usize..);
+                    let mut chunk = chunk.slice(known as usize..);
+                    if stops {
+                        let left = usize::try_from(self.end - self.position);
+                        chunk.truncate(left.unwrap_or(usize::MAX));
+                    }
                     if chunk.is_empty() {
                         continue;
                     }
@@ -282,9 +298,9 @@ impl Download {
                     self.gained += chunk.len() as u64;
                     return Ok(Some(chunk));
                 }
-                None if self.position >= self.size => return Ok(None),
+                None if self.position >= self.end => return Ok(None),
                 None => {
-                    let text = format!("ended after {} of {} bytes", self.position, self.size);
+                    let text = format!("ended after {} of {} bytes", self.position, self.end);
                     Error::caused(ErrorKind::Unavailable, piece.place.clone(), text)
                 }
                 Some(Err(error)) => error,
@@ -295,7 +311,7 @@ impl Download {
 
     /// Waits before the next connection, if there is to be one.
     async fn recover(&mut self, cut: Error) -> Result<()> {
-        if cut.kind() != ErrorKind::Unavailable || self.position >= self.size {
+        if cut.kind() != ErrorKind::Unavailable || self.position >= self.end {
             return Err(cut);
         }
         self.failed = if self.gained >= PROGRESS { 1 } else { self.failed + 1 };

@@ -21,6 +21,8 @@ pub(super) enum Body {
     Empty,
     /// A few bytes.
     Bytes(Bytes),
+    /// More of them, as they came: nothing is copied to join them.
+    Chunks(Vec<Bytes>),
     /// `size` bytes, opened anew for every attempt.
     Stream {
         /// How many there are.
@@ -36,6 +38,7 @@ impl Body {
         match self {
             Body::Empty => 0,
             Body::Bytes(bytes) => bytes.len() as u64,
+            Body::Chunks(chunks) => chunks.iter().map(|chunk| chunk.len() as u64).sum(),
             Body::Stream { size, .. } => *size,
         }
     }
@@ -45,6 +48,9 @@ impl Body {
         Ok(match self {
             Body::Empty => None,
             Body::Bytes(bytes) => Some(in_chunks(bytes.clone())),
+            Body::Chunks(chunks) => {
+                Some(Box::pin(stream::iter(chunks.clone().into_iter().map(Ok))))
+            }
             Body::Stream { open, .. } => Some(open().await?),
         })
     }

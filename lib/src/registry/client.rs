@@ -56,6 +56,11 @@ impl Client {
         Ok(Repository::new(places, self.inner.options.clone()))
     }
 
+    /// Connections and settings, for what goes to no registry.
+    pub(super) fn parts(&self) -> (&Net, &ClientOptions) {
+        (&self.inner.net, &self.inner.options)
+    }
+
     /// The registry itself (`host[:port]`), for what concerns no repository.
     pub(super) fn registry(&self, registry: &str, purpose: Use) -> Result<Arc<Server>> {
         // Only the registry counts of the name.

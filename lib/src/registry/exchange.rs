@@ -23,6 +23,7 @@ use super::retry::parse_retry_after;
 use super::wire::{MAX_HEADERS, Net, Wire};
 use crate::blob::ByteStream;
 use crate::error::{Error, ErrorKind};
+use crate::progress::{Event, Listener};
 
 /// Most redirects of one request.
 const MAX_REDIRECTS: usize = 10;
@@ -57,6 +58,8 @@ pub(super) struct Line<'a> {
     /// Any URL of the registry's own host.
     pub(super) host: &'a Url,
     pub(super) timeouts: &'a Timeouts,
+    /// Told of every request.
+    pub(super) progress: &'a Listener,
 }
 
 impl Line<'_> {
@@ -73,7 +76,10 @@ impl Line<'_> {
             if address::same_origin(&url, secrets.origin) {
                 headers.extend(secrets.headers.clone());
             }
-            let answer = self.hop(&method, &url, headers, &body, request.bulk).await?;
+            let begun = Instant::now();
+            let answer = self.hop(&method, &url, headers, &body, request.bulk).await;
+            self.tell(&method, &url, begun, &answer);
+            let answer = answer?;
             let Some(next) = answer.redirect().filter(|_| request.follow) else {
                 return Ok(answer);
             };
@@ -88,6 +94,15 @@ impl Line<'_> {
         let text = format!("more than {MAX_REDIRECTS} redirects");
         let place = place(&request.method, &request.url);
         Err(Failure::lasting(Error::caused(ErrorKind::Failed, place, text)))
+    }
+
+    fn tell(&self, method: &Method, url: &Url, begun: Instant, answer: &Result<Answer, Failure>) {
+        let what = match answer {
+            Ok(answer) => answer.status().as_u16().to_string(),
+            Err(failure) => failure.error.chain(),
+        };
+        let (place, time) = (place(method, url), begun.elapsed().as_millis());
+        self.progress.event(Event::Request(format!("{place}: {what} ({time} ms)")));
     }
 
     async fn hop(

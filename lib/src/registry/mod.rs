@@ -18,6 +18,7 @@ mod challenge;
 mod client;
 mod exchange;
 mod failure;
+mod file;
 mod gate;
 mod journal;
 mod lists;
@@ -40,6 +41,8 @@ mod upload;
 mod wire;
 
 pub use client::Client;
+pub(crate) use file::percent_decoded;
+pub use file::{FetchedFile, FileRequest, Validators, WebAddress};
 pub use manifests::Deletion;
 pub use options::{
     Access, ClientOptions, FindCertificates, FindCredential, FindEndpoints, Timeouts,

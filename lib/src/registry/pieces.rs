@@ -1,8 +1,8 @@
 //! Uploads in acknowledged pieces: for content whose digest is known only at its end, and for
 //! blobs so large that a cut should cost one piece and not all.
 //!
-//! A piece is held in memory until the registry says that it has it, and at most two uploads of a
-//! client are in pieces at once, so memory stays flat. Where the registry lost the upload, a known
+//! A piece is held in memory until the registry says that it has it, while the next one is made;
+//! at most two uploads of a client are in pieces at once, so memory stays flat. Where the registry lost the upload, a known
 //! blob begins anew. Uses `journal` to go on in another process.
 
 use bytes::{Bytes, BytesMut};
@@ -17,13 +17,15 @@ use super::journal::{Entry, Journal};
 use super::repository::{Place, Repository};
 use super::retry::persist;
 use super::upload::UploadSession;
-use crate::blob::{Blob, ByteStream, Verifier};
+use crate::blob::{Blob, ByteStream, CHUNK, Verifier};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Event;
 use crate::spec::{Algorithm, Digest, Hasher};
 
 /// Largest piece, whatever the registry asks for.
 const MAX_PIECE: usize = 64 << 20;
+/// Smaller chunks are joined: each of them costs memory of its own.
+const SMALL: usize = CHUNK / 4;
 
 impl Repository {
     /// Puts content that is made while it is read.
@@ -36,24 +38,23 @@ impl Repository {
         let _slot = place.server.piece_slot().await;
         let mut content = Pieces::new(blob.into_stream().await?);
         let first = content.next(self.options.chunk).await?;
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        first.hash(&mut hasher);
         if content.is_at_end() {
-            let (digest, size) = (Digest::sha256(&first), first.len() as u64);
-            place.put_whole(&digest, size, Body::Bytes(first), session).await?;
+            let (size, digest) = (hasher.count(), hasher.finish());
+            place.put_whole(&digest, size, Body::Chunks(first.0), session).await?;
             return Ok((digest, size));
         }
         let mut upload = Upload::begin(place, session).await?;
         let size_of_piece = self.piece_size(&upload.session);
-        let mut hasher = Hasher::new(Algorithm::Sha256);
         let mut piece = first;
         while !piece.is_empty() {
-            hasher.update(&piece);
-            if let Err(error) = upload.send(piece).await {
-                return Err(upload.abandoned(error).await);
-            }
-            piece = match content.next(size_of_piece).await {
-                Ok(piece) => piece,
+            let (sent, next) = tokio::join!(upload.send(piece), content.next(size_of_piece));
+            piece = match sent.map_err(Error::from).and(next) {
+                Ok(next) => next,
                 Err(error) => return Err(upload.abandoned(error).await),
             };
+            piece.hash(&mut hasher);
         }
         let (size, digest) = (hasher.count(), hasher.finish());
         upload.finish(&digest).await?;
@@ -108,8 +109,9 @@ impl Repository {
         let size_of_piece = self.piece_size(&upload.session);
         let opened = open_at(open(), digest, size, upload.held, state).await?;
         let (mut content, mut hasher) = (Pieces::new(opened.0), opened.1);
+        let mut next = content.next(size_of_piece).await;
         loop {
-            let piece = match content.next(size_of_piece).await {
+            let piece = match next {
                 Ok(piece) => piece,
                 // What is there already is of no use without the rest.
                 Err(error) => {
@@ -121,9 +123,11 @@ impl Repository {
                 return upload.finish(digest).await;
             }
             if let Some(hasher) = hasher.as_mut().filter(|_| journal.is_kept()) {
-                hasher.update(&piece);
+                piece.hash(hasher);
             }
-            upload.send(piece).await?;
+            let sent;
+            (sent, next) = tokio::join!(upload.send(piece), content.next(size_of_piece));
+            sent?;
             journal.note(&upload.session, upload.held, hasher.as_ref()).await?;
         }
     }
@@ -220,12 +224,12 @@ impl Upload<'_> {
     }
 
     /// Sends one piece until the registry has all of it.
-    async fn send(&mut self, piece: Bytes) -> Result<(), Broken> {
+    async fn send(&mut self, piece: Piece) -> Result<(), Broken> {
         let start = self.held;
-        let end = start + piece.len() as u64;
+        let end = start + piece.size();
         let mut failed = 0;
         while self.held < end {
-            let rest = piece.slice((self.held - start) as usize..);
+            let rest = piece.behind(self.held - start);
             let before = self.held;
             let failure = match self.patch(rest).await {
                 Ok(held) if held > before && held <= end => {
@@ -266,14 +270,14 @@ impl Upload<'_> {
     }
 
     /// Sends bytes once; returns how many the registry has of all.
-    async fn patch(&mut self, bytes: Bytes) -> Result<u64, Failure> {
-        let end = self.held + bytes.len() as u64;
+    async fn patch(&mut self, piece: Piece) -> Result<u64, Failure> {
+        let end = self.held + piece.size();
         let location = self.session.location.clone();
         let mut call = self
             .place
             .upload_call(Method::PATCH, location, &[201, 202, 204, 416])
             .header(CONTENT_RANGE, &format!("{}-{}", self.held, end - 1));
-        call.body = Body::Bytes(bytes);
+        call.body = Body::Chunks(piece.0);
         call.bulk = true;
         let answer = self.place.server.attempt(&call).await?;
         if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
@@ -328,6 +332,49 @@ fn parse_held(range: &str) -> Option<u64> {
     }
 }
 
+/// A stretch of content, mostly in the chunks in which it came.
+#[derive(Debug, Default)]
+struct Piece(Vec<Bytes>);
+
+impl Piece {
+    /// Adds a chunk; `small` holds what is not worth being one and comes before it.
+    fn push(&mut self, chunk: Bytes, small: &mut BytesMut) {
+        if chunk.len() < SMALL && small.len() + chunk.len() <= CHUNK {
+            return small.extend_from_slice(&chunk);
+        }
+        self.end(small);
+        self.0.push(chunk);
+    }
+
+    fn end(&mut self, small: &mut BytesMut) {
+        if !small.is_empty() {
+            self.0.push(small.split().freeze());
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.size() == 0
+    }
+
+    fn size(&self) -> u64 {
+        self.0.iter().map(|chunk| chunk.len() as u64).sum()
+    }
+
+    fn hash(&self, hasher: &mut Hasher) {
+        self.0.iter().for_each(|chunk| hasher.update(chunk));
+    }
+
+    /// What comes after its first `skip` bytes.
+    fn behind(&self, mut skip: u64) -> Piece {
+        let rest = self.0.iter().map(|chunk| {
+            let known = skip.min(chunk.len() as u64);
+            skip -= known;
+            chunk.slice(known as usize..)
+        });
+        Piece(rest.filter(|chunk| !chunk.is_empty()).collect())
+    }
+}
+
 /// Cuts a stream into pieces of equal size.
 struct Pieces {
     stream: ByteStream,
@@ -341,21 +388,24 @@ impl Pieces {
     }
 
     /// The next `size` bytes, or fewer at the end, or none after it.
-    async fn next(&mut self, size: usize) -> Result<Bytes> {
-        let mut piece = BytesMut::new();
+    async fn next(&mut self, size: usize) -> Result<Piece> {
+        let (mut piece, mut small) = (Piece::default(), BytesMut::new());
+        let mut wanted = size;
         loop {
-            let wanted = size - piece.len();
             if self.rest.len() > wanted {
-                piece.extend_from_slice(&self.rest.split_to(wanted));
-                return Ok(piece.freeze());
+                piece.push(self.rest.split_to(wanted), &mut small);
+                piece.end(&mut small);
+                return Ok(piece);
             }
-            piece.extend_from_slice(&std::mem::take(&mut self.rest));
+            wanted -= self.rest.len();
+            piece.push(std::mem::take(&mut self.rest), &mut small);
             // A full piece is only given out when more is known to follow, or the end has come.
             match if self.ended { None } else { self.stream.next().await } {
                 Some(chunk) => self.rest = chunk?,
                 None => {
                     self.ended = true;
-                    return Ok(piece.freeze());
+                    piece.end(&mut small);
+                    return Ok(piece);
                 }
             }
         }
@@ -372,14 +422,14 @@ impl Pieces {
 mod tests {
     use super::*;
 
-    async fn cut(chunks: Vec<Result<&'static str>>, size: usize) -> Vec<Result<Bytes>> {
+    async fn cut(chunks: Vec<Result<&'static str>>, size: usize) -> Vec<Result<Vec<u8>>> {
         let chunks = chunks.into_iter().map(|chunk| chunk.map(Bytes::from));
         let mut pieces = Pieces::new(Box::pin(futures_util::stream::iter(chunks)));
         let mut out = Vec::new();
         loop {
             let piece = pieces.next(size).await;
-            let is_last = piece.as_ref().map_or(true, Bytes::is_empty);
-            out.push(piece);
+            let is_last = piece.as_ref().map_or(true, Piece::is_empty);
+            out.push(piece.map(|piece| piece.0.concat()));
             if is_last {
                 return out;
             }
@@ -395,6 +445,7 @@ mod tests {
         ] {
             let pieces = cut(chunks.into_iter().map(Ok).collect(), 3).await;
             let pieces: Vec<_> = pieces.into_iter().map(|piece| piece.unwrap()).collect();
+            let expected: Vec<_> = expected.into_iter().map(str::as_bytes).collect();
             assert_eq!(pieces, expected);
         }
     }
@@ -403,8 +454,31 @@ mod tests {
     async fn the_last_full_piece_waits_for_the_verdict() {
         let pieces = cut(vec![Ok("abc"), Ok("def"), Err(Error::corrupt("wrong"))], 3).await;
         assert_eq!(pieces.len(), 2);
-        assert_eq!(pieces[0].as_ref().unwrap(), "abc");
+        assert_eq!(pieces[0].as_ref().unwrap(), b"abc");
         assert_eq!(pieces[1].as_ref().unwrap_err().chain(), "wrong");
+    }
+
+    #[tokio::test]
+    async fn small_chunks_are_joined_in_order() {
+        let content: Vec<u8> = (0..600_000_u32).flat_map(u32::to_le_bytes).collect();
+        let (mut chunks, mut at) = (Vec::new(), 0);
+        for size in [1, 7, 300_000, 0, 90_000, 5].into_iter().cycle().take(30_000) {
+            let end = content.len().min(at + size);
+            chunks.push(Ok(Bytes::copy_from_slice(&content[at..end])));
+            at = end;
+        }
+        let mut pieces = Pieces::new(Box::pin(futures_util::stream::iter(chunks)));
+        let piece = pieces.next(1 << 30).await.unwrap();
+        assert!(piece.0.concat() == content);
+        assert!(piece.0.len() < 40, "{} chunks", piece.0.len());
+    }
+
+    #[test]
+    fn what_is_left_of_a_piece() {
+        let piece = Piece(["ab", "", "cde", "f"].map(Bytes::from).into());
+        for (skip, rest) in [(0, "abcdef"), (1, "bcdef"), (2, "cdef"), (4, "ef"), (6, "")] {
+            assert_eq!(piece.behind(skip).0.concat(), rest.as_bytes(), "{skip}");
+        }
     }
 
     #[test]

@@ -228,7 +228,7 @@ impl Server {
     async fn ask(&self, base: &Url, call: &Call) -> Result<Answer, Failure> {
         let request = call.request(base)?;
         let (net, home, timeouts) = (&*self.net, &self.home, &self.timeouts);
-        let line = Line { net, home, host: base, timeouts };
+        let line = Line { net, home, host: base, timeouts, progress: &self.progress };
         if call.anonymous {
             let nothing = Secrets { origin: base, headers: HeaderMap::new() };
             return expected(line.exchange(&request, &nothing).await?, call, None).await;
@@ -288,6 +288,14 @@ impl Server {
         // The latest place is as good as any, except that one's own repository is the best.
         if holders.len() < MAX_HOLDERS || holders.contains_key(digest) {
             holders.insert(digest.clone(), repository.to_owned());
+        }
+    }
+
+    /// Takes back that `repository` holds a blob.
+    pub(super) fn forget(&self, digest: &Digest, repository: &str) {
+        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        if holders.get(digest).is_some_and(|holder| holder == repository) {
+            holders.remove(digest);
         }
     }
 

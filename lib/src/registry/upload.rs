@@ -68,6 +68,12 @@ impl Repository {
         place.server.holder(digest).is_some_and(|holder| holder == place.name)
     }
 
+    /// Takes back that the repository has been seen to have a blob.
+    pub fn forget_blob(&self, digest: &Digest) {
+        let place = self.primary();
+        place.server.forget(digest, &place.name);
+    }
+
     /// Another repository of the same registry that has been seen to have a blob.
     pub fn known_holder(&self, digest: &Digest) -> Option<String> {
         let place = self.primary();

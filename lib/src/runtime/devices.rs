@@ -70,7 +70,7 @@ pub fn find_rated(resources: &Resources) -> Result<BTreeMap<PathBuf, (u32, u32)>
 
 /// The node at a path, or all nodes below a directory, each with its
 /// path in the container.
-fn find(host: &Path, target: &str) -> Result<Vec<(String, HostDevice)>> {
+pub(super) fn find(host: &Path, target: &str) -> Result<Vec<(String, HostDevice)>> {
     let looking =
         || format!("error gathering device information while adding device {}", host.display());
     let real = fs::canonicalize(host).doing(looking)?;

@@ -3,19 +3,20 @@
 //! Owns the search along `PATH` inside the root and the reading of ELF headers and `#!` lines.
 //! Promise: a program that is missing or cannot run is told with its reason and Docker's exit code
 //! (127 or 126), without reading a runtime's prose; where mounts hide what would be found, nothing
-//! is claimed. Reads a few hundred bytes of the image and runs nothing.
+//! is claimed before the runtime has failed. Reads a few hundred bytes of the image and runs nothing.
 
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxIdMapping, Spec};
 
 use super::config::INIT_TARGET;
 use super::flags::clean;
 use super::host::HostFacts;
 use super::mounted::Mounted;
+use super::view;
 use crate::sys::{Meta, Root};
 
 /// The image's program cannot be started.
@@ -52,12 +53,22 @@ const HEADER: usize = 256;
 const MAX_SEGMENTS: u64 = 512;
 const MAX_PATH: u64 = 4096;
 
+/// How far to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Into the root alone: what may be in a mount is taken to be fine.
+    InRoot,
+    /// Through mounts as well; for when the runtime has failed, since what is in them may change.
+    ThroughMounts,
+}
+
 /// Looks for the program of `spec` in the root. `runs_foreign` tells whether the host has an
 /// emulator registered for a program that begins with these bytes.
 pub fn find_program(
     root: &Root,
     spec: &Spec,
     host: &HostFacts,
+    look: Look,
     runs_foreign: &dyn Fn(&[u8]) -> bool,
 ) -> Result<(), CannotStart> {
     let Some(process) = spec.process() else { return Ok(()) };
@@ -68,23 +79,40 @@ pub fn find_program(
         [] => return Ok(()),
     };
     let user = process.user();
+    let linux = spec.linux().as_ref();
+    let users = linux.and_then(|linux| linux.uid_mappings().as_deref());
+    let groups = linux.and_then(|linux| linux.gid_mappings().as_deref());
+    let own_groups = user.additional_gids().iter().flatten();
+    let mounts = Mounted::of(spec);
     let search = Search {
         root,
-        mounts: Mounted::of(spec),
+        is_open: look == Look::ThroughMounts || !mounts.has_foreign(),
+        look,
+        mounts,
         architecture: &host.architecture,
-        uid: user.uid(),
-        groups: user.additional_gids().as_deref().unwrap_or_default(),
+        is_root: user.uid() == 0,
+        uid: on_host(users, user.uid()),
+        groups: own_groups.filter_map(|gid| on_host(groups, *gid)).collect(),
         cwd: process.cwd().to_string_lossy().into_owned(),
         runs_foreign,
     };
     let path = process.env().iter().flatten().find_map(|variable| variable.strip_prefix("PATH="));
     match search.program(program, path.unwrap_or_default()) {
         // A link of the image may lead into a mount, where it would be found.
-        Err(Finding::Missing(_)) if search.mounts.has_foreign() => Ok(()),
+        Err(Finding::Missing(_)) if !search.is_open => Ok(()),
         Ok(()) | Err(Finding::Hidden) => Ok(()),
         Err(Finding::Missing(reason)) => Err(CannotStart::missing(reason)),
         Err(Finding::Unusable(reason)) => Err(CannotStart::unusable(reason)),
     }
+}
+
+/// The ID on the host of an ID in the container; `None` without one.
+fn on_host(mappings: Option<&[LinuxIdMapping]>, id: u32) -> Option<u32> {
+    let Some(mappings) = mappings else { return Some(id) };
+    mappings.iter().find_map(|mapping| {
+        let at = id.checked_sub(mapping.container_id()).filter(|at| *at < mapping.size())?;
+        mapping.host_id().checked_add(at)
+    })
 }
 
 /// Why a program was not found to be fine.
@@ -98,9 +126,14 @@ enum Finding {
 struct Search<'a> {
     root: &'a Root,
     mounts: Mounted,
+    look: Look,
+    /// Whether what was not found is not there.
+    is_open: bool,
     architecture: &'a str,
-    uid: u32,
-    groups: &'a [u32],
+    is_root: bool,
+    /// As files have them.
+    uid: Option<u32>,
+    groups: Vec<u32>,
     cwd: String,
     runs_foreign: &'a dyn Fn(&[u8]) -> bool,
 }
@@ -133,19 +166,24 @@ impl Search<'_> {
 
     /// Whether a search along `PATH` ends here: a file with permission, whatever is in it.
     fn is_program(&self, path: &str) -> bool {
-        self.root
-            .open_file(path.as_bytes())
-            .and_then(|file| Meta::of(&file))
-            .is_ok_and(|meta| self.may_run(&meta))
+        self.open(path).and_then(|file| Meta::of(&file)).is_ok_and(|meta| self.may_run(&meta))
+    }
+
+    /// Fails with [`io::ErrorKind::Unsupported`] where nobody can look.
+    fn open(&self, path: &str) -> io::Result<File> {
+        match self.look {
+            Look::ThroughMounts => view::open(self.root, &self.mounts, path),
+            Look::InRoot if self.mounts.at(path).is_some_and(|mount| !mount.is_ours) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            Look::InRoot => self.root.open_file(path.as_bytes()),
+        }
     }
 
     /// Judges the file at an absolute path; `name` is how people called it.
     fn file(&self, path: &str, name: &str, depth: u32) -> Result<(), Finding> {
-        if self.mounts.at(path).is_some_and(|mount| !mount.is_ours) {
-            return Err(Finding::Hidden);
-        }
         let unusable = |why: &str| Finding::Unusable(format!("exec: {name:?}: {why}"));
-        let file = match self.root.open_file(path.as_bytes()) {
+        let file = match self.open(path) {
             Ok(file) => file,
             Err(error) => {
                 return Err(match error.kind() {
@@ -153,7 +191,10 @@ impl Search<'_> {
                         Finding::Missing(format!("exec: {name:?}: no such file or directory"))
                     }
                     io::ErrorKind::IsADirectory => unusable("is a directory"),
-                    io::ErrorKind::PermissionDenied => Finding::Hidden,
+                    // The last: another file system is mounted within the mount.
+                    io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::Unsupported
+                    | io::ErrorKind::CrossesDevices => Finding::Hidden,
                     _ => unusable(&error.to_string()),
                 });
             }
@@ -215,7 +256,7 @@ impl Search<'_> {
         let from_cwd = if interpreter.starts_with('/') { "" } else { &self.cwd };
         let path = clean(&format!("{from_cwd}/{interpreter}"));
         match self.file(&path, &interpreter, depth + 1) {
-            Err(Finding::Missing(_)) if !self.mounts.has_foreign() => {
+            Err(Finding::Missing(_)) if self.is_open => {
                 Err(unusable(format!("interpreter {interpreter} of it is missing in the image")))
             }
             Err(Finding::Missing(_)) => Err(Finding::Hidden),
@@ -226,8 +267,8 @@ impl Search<'_> {
 
     fn may_run(&self, meta: &Meta) -> bool {
         match self.uid {
-            0 => meta.mode & 0o111 != 0,
-            uid if uid == meta.uid => meta.mode & 0o100 != 0,
+            _ if self.is_root => meta.mode & 0o111 != 0,
+            Some(uid) if uid == meta.uid => meta.mode & 0o100 != 0,
             _ if self.groups.contains(&meta.gid) => meta.mode & 0o010 != 0,
             _ => meta.mode & 0o001 != 0,
         }

@@ -8,6 +8,7 @@
 
 pub mod binfmt;
 pub mod capabilities;
+pub mod cdi;
 pub mod config;
 pub mod devices;
 pub mod files;
@@ -24,14 +25,16 @@ pub mod seccomp;
 pub mod streams;
 pub mod terminal;
 pub mod user;
+mod view;
 
+pub use cdi::{CDI_DIRECTORIES, CdiEdits, CdiName, resolve_cdi};
 pub use config::{Built, Container, build, check_options, to_json};
 pub use foreground::{Control, Outcome};
 pub use host::{HostFacts, HostNames};
-pub use lookup::{CannotStart, find_program};
+pub use lookup::{CannotStart, Look, find_program};
 pub use options::{ImageDefaults, RunOptions};
 pub use prepare::{Made, Sources, prepare};
 pub use runc::{Bundle, Runtime};
-pub use streams::{Stream, Streams};
+pub use streams::{Attached, Stream, Streams};
 pub use terminal::{Detached, Person};
 pub use user::{Accounts, ResolvedUser};

@@ -13,7 +13,7 @@ use oci_spec::runtime::Spec;
 use super::mounted::Mounted;
 use super::options::{MountRequest, MountSource};
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::sys::{Dir, FileKind, Gap, Meta, Pin, Root, detach, set_mode};
+use crate::sys::{Dir, FileKind, Gap, Meta, Pin, Root, detach, set_mode, set_owner};
 
 /// Where the kernel's file systems go; below them the runtime makes what it needs.
 const KERNEL: [&[u8]; 3] = [b"dev", b"proc", b"sys"];
@@ -74,12 +74,13 @@ impl Made {
 }
 
 /// Makes everything that `spec` needs in the root: mount points, the working directory, and with
-/// `marks` the files by which programs know that they are in a container.
+/// `marks` the files by which programs know that they are in a container. What is made belongs to
+/// `owner`, as the host knows root of the container's user namespace; to us without it.
 ///
 /// Fails when a directory would be mounted on a file or the other way round, and when the working
 /// directory turns out to be in `/proc`.
-pub fn prepare(root: &Root, spec: &Spec, marks: bool) -> Result<Made> {
-    let mut maker = Maker { root, made: Made::default() };
+pub fn prepare(root: &Root, spec: &Spec, marks: bool, owner: Option<(u32, u32)>) -> Result<Made> {
+    let mut maker = Maker { root, owner, made: Made::default() };
     for name in KERNEL {
         maker.real_directory(name)?;
     }
@@ -109,6 +110,7 @@ pub fn prepare(root: &Root, spec: &Spec, marks: bool) -> Result<Made> {
 
 struct Maker<'a> {
     root: &'a Root,
+    owner: Option<(u32, u32)>,
     made: Made,
 }
 
@@ -122,7 +124,7 @@ impl Maker<'_> {
             Some(_) => dir.remove_file(name).doing(making)?,
             None => {}
         }
-        make_directory(dir, name).doing(making)?;
+        make_directory(dir, name, self.owner).doing(making)?;
         self.made.note(dir, name)
     }
 
@@ -132,13 +134,13 @@ impl Maker<'_> {
 
     /// Goes to a directory and makes what is missing; returns it and its real path.
     fn walk(&mut self, path: &[u8]) -> Result<(Dir, Vec<u8>)> {
-        let made = &mut self.made;
+        let (made, owner) = (&mut self.made, self.owner);
         let walked = self.root.walk(path, &mut |gap: Gap<'_>| {
             let making = || format!("making directory /{} in the root", gap.path.escape_ascii());
             if gap.found.is_some() {
                 return Err(mismatch(gap.path));
             }
-            let dir = make_directory(gap.parent, gap.name).doing(making)?;
+            let dir = make_directory(gap.parent, gap.name, owner).doing(making)?;
             made.note(gap.parent, gap.name)?;
             Ok(dir)
         })?;
@@ -156,7 +158,7 @@ impl Maker<'_> {
             Some(_) => dir.remove_file(name).doing(making)?,
             None => {}
         }
-        make_file(&dir, name).doing(making)?;
+        make_file(&dir, name, self.owner).doing(making)?;
         self.made.note(&dir, name)
     }
 
@@ -180,7 +182,7 @@ impl Maker<'_> {
             }
             Some(_) => Ok(()),
             None => {
-                make_file(&dir, name).doing(making)?;
+                make_file(&dir, name, self.owner).doing(making)?;
                 self.made.note(&dir, name)
             }
         }
@@ -192,6 +194,9 @@ impl Maker<'_> {
         let (dir, _) = self.walk(b"etc")?;
         if dir.lookup(b"mtab").doing(making)?.is_none() {
             dir.make_symlink(b"/proc/mounts", b"mtab").doing(making)?;
+            if let Some((uid, gid)) = self.owner {
+                dir.set_owner_of(b"mtab", uid, gid).doing(making)?;
+            }
             self.made.note(&dir, b"mtab")?;
         }
         Ok(())
@@ -235,15 +240,22 @@ fn split(path: &[u8]) -> Result<(&[u8], &[u8])> {
 }
 
 /// With the mode that it shall have, whatever our own mask is.
-fn make_directory(parent: &Dir, name: &[u8]) -> std::io::Result<Dir> {
+fn make_directory(parent: &Dir, name: &[u8], owner: Option<(u32, u32)>) -> std::io::Result<Dir> {
     parent.make_dir(name, DIR_MODE)?;
     let dir = parent.open_dir(name)?;
+    if let Some((uid, gid)) = owner {
+        set_owner(&dir, uid, gid)?;
+    }
     set_mode(&dir, DIR_MODE)?;
     Ok(dir)
 }
 
-fn make_file(parent: &Dir, name: &[u8]) -> std::io::Result<()> {
-    set_mode(parent.create_file(name, FILE_MODE)?, FILE_MODE)
+fn make_file(parent: &Dir, name: &[u8], owner: Option<(u32, u32)>) -> std::io::Result<()> {
+    let file = parent.create_file(name, FILE_MODE)?;
+    if let Some((uid, gid)) = owner {
+        set_owner(&file, uid, gid)?;
+    }
+    set_mode(file, FILE_MODE)
 }
 
 /// The content of mounts, each held by a handle and mounted in a staging directory, from where the

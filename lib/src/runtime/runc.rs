@@ -6,7 +6,8 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -50,17 +51,26 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Writes the configuration into `dir`, which exists.
+    /// Writes the configuration, which may hold secrets, into `dir`, which exists.
     pub fn write(dir: &Path, id: &str, spec: &Spec) -> Result<Bundle> {
         let path = dir.join(CONFIG);
-        fs::write(&path, to_json(spec)?).doing(|| format!("writing {}", path.display()))?;
+        let writing = || format!("writing {}", path.display());
+        let text = to_json(spec)?;
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(&path).and_then(|mut file| file.write_all(&text)).doing(writing)?;
         Ok(Bundle { dir: dir.to_owned(), id: id.to_owned() })
     }
 
     /// The ID of the container's first process, once it runs.
-    pub(super) fn pid(&self) -> Option<u32> {
+    pub fn pid(&self) -> Option<u32> {
         let text = fs::read_to_string(self.dir.join(PID)).ok()?;
         text.trim().parse().ok()
+    }
+
+    /// Where that ID will stand.
+    pub fn pid_file(&self) -> PathBuf {
+        self.dir.join(PID)
     }
 
     /// Takes away what an earlier run left, which would be taken for this one's.

@@ -39,19 +39,36 @@ pub struct Streams {
     pub stderr: Stream,
 }
 
+/// Which of this process's streams a container is connected to; the others are `/dev/null`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// What it reads.
+    pub stdin: bool,
+    /// What it writes.
+    pub stdout: bool,
+    /// What it complains about.
+    pub stderr: bool,
+}
+
+impl Attached {
+    /// All of them.
+    pub const ALL: Attached = Attached { stdin: true, stdout: true, stderr: true };
+}
+
 impl Streams {
-    /// This process's own: with standard input only when asked for.
-    pub fn own(with_stdin: bool) -> Result<Streams> {
-        let copy = |stream: io::Result<OwnedFd>| {
-            stream.doing(|| "opening the standard streams").map(Stream::Relay)
+    /// This process's own.
+    pub fn own(attached: Attached) -> Result<Streams> {
+        let copy = |wanted: bool, stream: std::os::fd::BorrowedFd<'_>| match wanted {
+            true => {
+                let copied = stream.try_clone_to_owned();
+                copied.doing(|| "opening the standard streams").map(Stream::Relay)
+            }
+            false => Ok(Stream::Null),
         };
         Ok(Streams {
-            stdin: match with_stdin {
-                true => copy(io::stdin().as_fd().try_clone_to_owned())?,
-                false => Stream::Null,
-            },
-            stdout: copy(io::stdout().as_fd().try_clone_to_owned())?,
-            stderr: copy(io::stderr().as_fd().try_clone_to_owned())?,
+            stdin: copy(attached.stdin, io::stdin().as_fd())?,
+            stdout: copy(attached.stdout, io::stdout().as_fd())?,
+            stderr: copy(attached.stderr, io::stderr().as_fd())?,
         })
     }
 }

@@ -118,10 +118,18 @@ impl Reference {
 
     /// As Docker shows it: without `docker.io/` and `library/`.
     pub fn familiar(&self) -> String {
-        let full = self.to_string();
-        let Some(short) = full.strip_prefix("docker.io/") else { return full };
-        short.strip_prefix("library/").unwrap_or(short).to_owned()
+        familiar(self.to_string())
     }
+
+    /// [`Reference::name`] as Docker shows it.
+    pub fn familiar_name(&self) -> String {
+        familiar(self.name())
+    }
+}
+
+fn familiar(full: String) -> String {
+    let Some(short) = full.strip_prefix("docker.io/") else { return full };
+    short.strip_prefix("library/").unwrap_or(short).to_owned()
 }
 
 /// Whether `text` is a tag by the distribution spec's grammar.

@@ -11,10 +11,11 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
+use super::layers::StoredLayer;
 use super::marks::{Marks, Reached};
 use super::prune::{Stored, list};
-use super::{Image, Store, graph};
-use crate::error::{ErrorKind, IoContext, Result};
+use super::{Image, LayerRecord, Store, StoreName, graph};
+use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::progress::{Listener, Task};
 use crate::spec::{Algorithm, Descriptor, Digest, MediaType};
 use crate::sys;
@@ -30,6 +31,7 @@ const KNOWN: &[&str] = &[
     "layers",
     "images",
     "containers",
+    "mounts",
     "cache",
     "volumes",
     "networks",
@@ -63,6 +65,13 @@ pub enum Finding {
         /// What is wrong.
         why: String,
     },
+    /// An unpacked layer that is not as it was unpacked.
+    DamagedLayer {
+        /// The layer.
+        diff_id: Digest,
+        /// What is wrong.
+        why: String,
+    },
     /// Nothing of ours. Left alone by everything here.
     Foreign {
         /// Where.
@@ -86,6 +95,8 @@ pub struct Checked {
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Number of unpacked layers.
+    pub layers: u64,
     /// What is wrong.
     pub findings: Vec<Finding>,
 }
@@ -104,7 +115,11 @@ impl Store {
             findings.push(Finding::DamagedBlob { digest, why, needed_by });
         }
         for image in &images {
-            let missing = self.missing_of(image)?.into_iter();
+            let mut missing = self.missing_of(image)?;
+            if !missing.is_empty() {
+                missing = self.still_missing(image)?;
+            }
+            let missing = missing.into_iter();
             let missing = missing.filter(|what| !damaged.contains_key(&what.digest));
             findings.extend(
                 missing.map(|what| Finding::Missing {
@@ -113,8 +128,10 @@ impl Store {
                 }),
             );
         }
+        let layers = self.check_layers(&mut findings)?;
         self.check_foreign(&mut findings)?;
         Ok(Checked {
+            layers,
             names: images.len() as u64,
             blobs: blobs.len() as u64,
             bytes: blobs.iter().map(|blob| blob.size).sum(),
@@ -133,6 +150,49 @@ impl Store {
             }
         }
         Ok(images)
+    }
+
+    /// What a name that was seen lacks now; nothing if it stands for something else by now.
+    fn still_missing(&self, image: &Image) -> Result<Vec<Descriptor>> {
+        loop {
+            let before = self.image(&StoreName::parse(&image.name)?)?;
+            let Some(now) = before.filter(|now| now.descriptor == image.descriptor) else {
+                return Ok(Vec::new());
+            };
+            let missing = self.missing_of(&now)?;
+            // Whoever takes content away takes the names away first.
+            if self.image(&StoreName::parse(&image.name)?)?.is_some_and(|after| after == now) {
+                return Ok(missing);
+            }
+        }
+    }
+
+    /// Looks whether every unpacked layer has what its record tells.
+    fn check_layers(&self, findings: &mut Vec<Finding>) -> Result<u64> {
+        let layers = self.unpacked_layers()?;
+        for layer in &layers {
+            if let Err(error) = self.check_layer(layer) {
+                // Gone since it was listed.
+                if layer.path.exists() {
+                    let (diff_id, why) = (layer.digest.clone(), error.chain());
+                    findings.push(Finding::DamagedLayer { diff_id, why });
+                }
+            }
+        }
+        Ok(layers.iter().filter(|layer| layer.whole).count() as u64)
+    }
+
+    pub(super) fn check_layer(&self, layer: &StoredLayer) -> Result<()> {
+        let record = LayerRecord::read(&layer.path)?;
+        let record = record.ok_or_else(|| Error::corrupt("its record is missing"))?;
+        if record.diff_id.0 != layer.digest {
+            return Err(Error::corrupt(format!("its record is that of {}", record.diff_id.0)));
+        }
+        let tree = layer.path.join(super::layers::TREE);
+        if !tree.is_dir() {
+            return Err(Error::corrupt("its tree is missing"));
+        }
+        Ok(())
     }
 
     /// Hashes every blob, several at a time.

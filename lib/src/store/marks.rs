@@ -10,7 +10,9 @@ use std::io::Read;
 use super::prune::directories;
 use super::{Image, Store, lease, open_blob, read_small};
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::spec::{Descriptor, Digest, MAX_MANIFEST, Manifest, MediaType};
+use crate::spec::{
+    ChainId, Descriptor, DiffId, Digest, MAX_CONFIG, MAX_MANIFEST, Manifest, MediaType,
+};
 
 const HINT: &str = "nothing was removed; `creel-inspect check --repair` mends the store";
 
@@ -56,6 +58,9 @@ impl<'a> Marks<'a> {
         for path in directories(&self.store.root.join("containers"))? {
             pinned.extend(lease::read(&path.join("needs"))?);
         }
+        for path in self.store.mount_needs()? {
+            pinned.extend(lease::read(&path)?);
+        }
         let mut roots: Vec<Reached> = pinned.into_iter().map(Reached::unknown).collect();
         for (path, record) in self.store.records()? {
             let damaged = || format!("the name in {} cannot be read; {HINT}", path.display());
@@ -100,7 +105,7 @@ impl<'a> Marks<'a> {
     fn read(&self, digest: &Digest) -> Result<Option<Option<Vec<Reached>>>> {
         let size = match self.store.size_of(digest)? {
             None => return Ok(None),
-            Some(size) if size > MAX_MANIFEST => return Ok(Some(None)),
+            Some(size) if size > MAX_MANIFEST.max(MAX_CONFIG) => return Ok(Some(None)),
             Some(size) => size,
         };
         let what = Descriptor::new(MediaType::Other("blob".to_owned()), digest.clone(), size);
@@ -111,12 +116,13 @@ impl<'a> Marks<'a> {
         if length == 0 || first != *b"{" {
             return Ok(Some(None));
         }
-        let raw = read_small(blob, &what, MAX_MANIFEST).doing(reading)?;
+        let raw = read_small(blob, &what, MAX_MANIFEST.max(MAX_CONFIG)).doing(reading)?;
+        let trees = trees(&raw);
         let manifest = match Manifest::parse(raw, None) {
             Ok(manifest) => manifest,
             // A config or something else in JSON.
             Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Unsupported) => {
-                return Ok(Some(Some(Vec::new())));
+                return Ok(Some(Some(trees)));
             }
             Err(error) => return Err(error.while_doing(reading())),
         };
@@ -124,6 +130,24 @@ impl<'a> Marks<'a> {
             digest: child.digest.clone(),
             manifest: child.media_type.is_manifest(),
         };
-        Ok(Some(Some(manifest.children().into_iter().map(reached).collect())))
+        let children = manifest.children().into_iter().map(reached);
+        Ok(Some(Some(children.chain(trees).collect())))
     }
+}
+
+/// The names of unpacked layers that the bytes of a config lead to: diff IDs and chain IDs.
+fn trees(raw: &[u8]) -> Vec<Reached> {
+    #[derive(serde::Deserialize)]
+    struct Config {
+        rootfs: RootFs,
+    }
+    #[derive(serde::Deserialize)]
+    struct RootFs {
+        diff_ids: Vec<DiffId>,
+    }
+    let Ok(config) = serde_json::from_slice::<Config>(raw) else { return Vec::new() };
+    let diff_ids = config.rootfs.diff_ids;
+    let chain_ids = ChainId::of_stack(&diff_ids).into_iter().map(|chain| chain.0);
+    let all = diff_ids.into_iter().map(|layer| layer.0).chain(chain_ids);
+    all.map(Reached::unknown).collect()
 }

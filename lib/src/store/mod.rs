@@ -10,10 +10,12 @@
 //!                                while in use, outlives its owner
 //! <root>/uploads/                notes on uploads that were cut (kept by `registry`)
 //! <root>/blobs/<alg>/<hex>       content by digest, read-only: manifests, configs, layers
-//! <root>/layers/<alg>-<hex>/     one unpacked layer by DiffId: `diff/` and, written last, `layer.json`
+//! <root>/layers/<alg>-<hex>/     one unpacked layer by DiffId: `diff/` and `layer.json`
+//! <root>/layers/<alg>-<hex>.dirs/  directories that a layer only implies, by ChainId
 //! <root>/images/<escaped name>   JSON: one name, the descriptor it stands for, what it showed then
 //! <root>/containers/<id>/needs   digests that a container keeps from being removed, one per line
 //! <root>/cache/                  what can be made again
+//! <root>/mounts/<hash>/needs      digests that a mounted image keeps from being removed
 //! <root>/volumes/ networks/      kept by `run`
 //! ```
 //!
@@ -33,22 +35,30 @@
 //! Does not know registries; what it is given has been verified by its reader.
 
 mod check;
+mod containers;
 mod fill;
 mod format;
 mod graph;
+mod intake;
+mod layers;
 mod lease;
+mod made;
 mod marks;
+mod mounts;
 mod names;
 mod owner;
 mod partial;
 mod prune;
+mod remake;
 mod repair;
 mod staging;
 mod steps;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
+mod unpacking;
 mod usage;
+mod volumes;
 mod writer;
 
 use std::fs::File;
@@ -59,17 +69,23 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 pub use check::{Checked, Finding};
+pub use containers::{ContainerDir, WORKING};
 pub(crate) use fill::fill;
 pub use graph::Holding;
+pub use layers::{Form, LayerRecord, UnpackSettings};
+pub use made::NewBlob;
 pub use names::{HeldImage, Image, StoreName};
 pub use partial::{Claim, Partial, Partials};
 pub use prune::{PruneOptions, Pruned};
+pub use remake::Repacked;
 pub use repair::{Fetch, Repaired};
 pub(crate) use staging::{Marker, Staging, lock_place, sweep};
 #[cfg(debug_assertions)]
 pub use steps::abort_at;
 pub use steps::{Durability, Step, StepHook};
+pub use unpacking::Draft;
 pub use usage::{Part, Usage};
+pub use volumes::Volume;
 pub use writer::{Role, Writer};
 
 use crate::blob::FileBlob;
@@ -222,12 +238,6 @@ impl Store {
         self.blob_dir(digest).join(digest.hex())
     }
 
-    /// Where a layer is or would be unpacked.
-    fn layer_path(&self, layer: &DiffId) -> PathBuf {
-        let name = format!("{}-{}", layer.0.algorithm().as_str(), layer.0.hex());
-        self.root.join("layers").join(name)
-    }
-
     /// The size of a blob, if it is there.
     pub fn size_of(&self, digest: &Digest) -> Result<Option<u64>> {
         match std::fs::symlink_metadata(self.blob_path(digest)) {
@@ -281,7 +291,7 @@ impl Look for Store {
     }
 
     fn unpacked(&self, layer: &DiffId) -> Result<bool> {
-        Ok(self.layer_path(layer).join("layer.json").is_file())
+        Ok(self.layer_path(layer).join(layers::RECORD).is_file())
     }
 }
 

@@ -36,6 +36,7 @@ impl Workplace {
                 other => other.doing(|| format!("making directory {}", path.display()))?,
             }
             let owner = Lock::acquire(&path.join(LOCK), LockMode::Exclusive)?;
+            crate::sys::spread_directories(&path);
             return Ok(Workplace { path, count: AtomicU64::new(0), _owner: owner });
         }
     }

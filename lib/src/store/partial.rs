@@ -10,12 +10,14 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
+use super::intake::Growth;
 use crate::blob::{CHUNK, RemoteBlob, VerifiedStream, Verifier, blocking};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::spec::{Digest, Hasher};
@@ -23,6 +25,8 @@ use crate::sys;
 
 /// Smaller blobs are not worth keeping a part of.
 pub(crate) const WORTH_KEEPING: u64 = 1 << 20;
+/// The directory in a place that keeps its own cut downloads.
+const BESIDE: &str = ".partial";
 /// Bytes between two notes of the hash's state.
 const INTERVAL: u64 = 8 << 20;
 /// Chunks between the network and the disk.
@@ -76,6 +80,18 @@ impl Partials {
         Partials { directory: root.join("partial") }
     }
 
+    /// Cut downloads beside the content of the place at `path`, where that lies on another file
+    /// system than the store.
+    pub(super) fn beside(path: &Path) -> Partials {
+        Partials { directory: path.join(BESIDE) }
+    }
+
+    /// Removes the directory where nothing was cut.
+    pub(super) fn tidy(path: &Path) {
+        // Fails, as it should, while there is something in it.
+        let _ = std::fs::remove_dir(path.join(BESIDE));
+    }
+
     /// Takes up the download of `digest`, or begins it; `None` if that is not possible now. The
     /// result is to be moved into the directory `beside`.
     pub fn take(&self, digest: &Digest, size: u64, beside: &Path) -> Option<Partial> {
@@ -88,6 +104,11 @@ impl Partials {
     /// [`Partials::take`], with the reason when it is not possible.
     pub fn claim(&self, digest: &Digest, size: u64, beside: &Path) -> Claim {
         self.try_claim(digest, size, beside).unwrap_or(Claim::Impossible)
+    }
+
+    /// Whether anything can be kept here at all.
+    pub(super) fn is_kept(&self) -> bool {
+        self.directory.is_dir()
     }
 
     /// Whether what is downloaded here can be moved into `directory`.
@@ -215,21 +236,14 @@ fn known_state(file: &File, path: &Path, digest: &Digest, size: u64) -> Option<H
     }
 }
 
-/// Tells one run of the machine from the next: after a power cut, bytes may be missing that the
-/// state of their hash covers.
-fn boot() -> Option<String> {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
-}
-
 fn read_note(note: &[u8]) -> Option<Hasher> {
-    Hasher::restore(note.strip_prefix(boot()?.as_bytes())?)
+    Hasher::restore(note.strip_prefix(sys::boot_id()?.as_bytes())?)
 }
 
 /// A note that cannot be written only costs reading the file again later.
 fn write_note(path: &Path, hasher: &Hasher) {
     let new = path.with_extension("new");
-    let Some(mut note) = boot().map(String::into_bytes) else { return };
+    let Some(mut note) = sys::boot_id().map(String::into_bytes) else { return };
     note.extend(hasher.save());
     if std::fs::write(&new, note).is_ok() {
         let _ = std::fs::rename(&new, path);
@@ -247,14 +261,33 @@ impl Partial {
         &self.path
     }
 
+    /// Another handle of the file, for reading.
+    pub(super) fn open(&self) -> Result<File> {
+        self.file.try_clone().doing(|| format!("opening {}", self.path.display()))
+    }
+
     /// Downloads the rest. What was received stays for the next run when this fails, unless the
     /// bytes are wrong or the disk is full. Wrong bytes from an earlier run are fetched again.
-    pub async fn receive(mut self, blob: &RemoteBlob) -> Result<Partial> {
+    pub async fn receive(self, blob: &RemoteBlob) -> Result<Partial> {
+        self.receive_while(blob, None).await
+    }
+
+    /// [`Partial::receive`], telling `growth` how far it has come. If the download has to begin
+    /// anew, `growth` is broken from then on.
+    pub(super) async fn receive_while(
+        mut self,
+        blob: &RemoteBlob,
+        growth: Option<Arc<Growth>>,
+    ) -> Result<Partial> {
         let resumed = self.position() > 0;
-        let mut fetched = self.fetch(blob).await;
+        if let Some(growth) = growth.as_ref().filter(|_| resumed) {
+            growth.reached(self.position());
+        }
+        let mut fetched = self.fetch(blob, growth.clone()).await;
         if resumed && matches!(&fetched, Err(error) if error.kind() == ErrorKind::Corrupt) {
+            growth.iter().for_each(|growth| growth.broken());
             self.file.set_len(0).doing(|| format!("emptying {}", self.path.display()))?;
-            fetched = self.fetch(blob).await;
+            fetched = self.fetch(blob, None).await;
         }
         match fetched {
             Ok(()) => Ok(self),
@@ -262,7 +295,7 @@ impl Partial {
         }
     }
 
-    async fn fetch(&mut self, blob: &RemoteBlob) -> Result<()> {
+    async fn fetch(&mut self, blob: &RemoteBlob, growth: Option<Arc<Growth>>) -> Result<()> {
         let verifier = self.hasher.take();
         let verifier = verifier.and_then(|hash| Verifier::resume(&blob.digest, blob.size, *hash));
         let position = verifier.as_ref().map_or(0, Verifier::position);
@@ -270,7 +303,8 @@ impl Partial {
         let (sender, pieces) = mpsc::channel(DEPTH);
         let file = self.file.try_clone().doing(|| "receiving")?;
         let path = self.path.clone();
-        let writer = blocking(move || write_pieces(&file, position, pieces, &path));
+        let writer =
+            blocking(move || write_pieces(&file, position, pieces, &path, growth.as_deref()));
         let (pumped, written) = tokio::join!(pump(stream, sender), writer);
         written.and(pumped)
     }
@@ -344,6 +378,7 @@ fn write_pieces(
     mut position: u64,
     mut pieces: mpsc::Receiver<Piece>,
     path: &Path,
+    growth: Option<&Growth>,
 ) -> Result<()> {
     let mut behind = position;
     while let Some(piece) = pieces.blocking_recv() {
@@ -352,6 +387,7 @@ fn write_pieces(
                 let writing = || format!("writing {}", path.display());
                 file.write_all_at(&bytes, position).doing(writing)?;
                 position += bytes.len() as u64;
+                growth.iter().for_each(|growth| growth.reached(position));
             }
             Piece::State(hasher) => write_note(&state_path(path), &hasher),
         }
@@ -366,7 +402,7 @@ fn write_pieces(
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
     use crate::blob::{OpenRemote, Opening};
@@ -380,9 +416,9 @@ mod tests {
     }
 
     impl OpenRemote for Server {
-        fn open(&self, offset: u64) -> Opening {
-            self.asked.lock().unwrap().push(offset);
-            let start = usize::try_from(offset).unwrap();
+        fn open(&self, stretch: std::ops::Range<u64>) -> Opening {
+            self.asked.lock().unwrap().push(stretch.start);
+            let start = usize::try_from(stretch.start).unwrap();
             let part = self.content.slice(start..self.until.max(start));
             let whole = self.until == self.content.len();
             Box::pin(async move {

@@ -13,10 +13,13 @@ use serde::Serialize;
 
 use super::marks::{Marks, Reached};
 use super::partial::Partials;
-use super::{Image, Store, StoreName};
+use super::{Image, LayerRecord, Store, StoreName};
 use crate::error::{Error, IoContext, Result};
 use crate::spec::{Algorithm, Digest};
 use crate::sys::LockMode;
+
+/// What a layer is called while it is removed in its place.
+const GONE: &str = "gone";
 
 /// What is freed.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +39,8 @@ pub struct Pruned {
     pub names: Vec<String>,
     /// Number of blobs.
     pub blobs: u64,
+    /// Number of unpacked layers.
+    pub layers: u64,
     /// Number of cut downloads.
     pub partials: u64,
     /// Bytes of all that.
@@ -46,15 +51,16 @@ pub struct Pruned {
 #[derive(Default)]
 struct Plan {
     names: Vec<Image>,
-    blobs: Vec<Stored>,
+    content: Vec<Stored>,
 }
 
-/// A blob on disk.
+/// A blob or an unpacked layer on disk.
 pub(super) struct Stored {
     pub(super) digest: Digest,
     pub(super) size: u64,
     pub(super) path: PathBuf,
     changed: SystemTime,
+    tree: bool,
 }
 
 impl Store {
@@ -73,6 +79,7 @@ impl Store {
         } else {
             self.writable()?;
             self.sweep()?;
+            self.forget_old_mounts()?;
             self.take_away(|| plan(&mut marks, options))?
         };
         self.drop_partials(options, &mut pruned)?;
@@ -92,9 +99,33 @@ impl Store {
             let below = marks.below(image.roots().map(Reached::root))?;
             let kept = marks.roots(|other| other.name != image.name)?;
             let live = marks.below(kept)?;
-            let gone = |blob: &Stored| below.contains(&blob.digest) && !live.contains(&blob.digest);
-            let blobs = self.blobs()?.into_iter().filter(gone).collect();
-            Ok(Plan { names: vec![image], blobs })
+            let gone = |it: &Stored| below.contains(&it.digest) && !live.contains(&it.digest);
+            let content = self.content()?.into_iter().filter(gone).collect();
+            Ok(Plan { names: vec![image], content })
+        })
+    }
+
+    /// The content that no name, container or living writer needs, with its size: blobs and
+    /// unpacked layers, which have one digest where a layer is there in both forms.
+    pub fn loose(&self) -> Result<Vec<(Digest, u64)>> {
+        if !self.root.exists() {
+            return Ok(Vec::new());
+        }
+        let content = loose(&mut Marks::new(self))?.into_iter();
+        Ok(content.map(|content| (content.digest, content.size)).collect())
+    }
+
+    /// Removes those of `digests` that no name, container or living writer needs.
+    pub fn remove_loose(&self, digests: &HashSet<Digest>) -> Result<Pruned> {
+        if digests.is_empty() || !self.root.exists() {
+            return Ok(Pruned::default());
+        }
+        self.writable()?;
+        let mut marks = Marks::new(self);
+        self.take_away(|| {
+            let mut content = loose(&mut marks)?;
+            content.retain(|content| digests.contains(&content.digest));
+            Ok(Plan { names: Vec::new(), content })
         })
     }
 
@@ -113,10 +144,11 @@ impl Store {
             // A name that came back after a power cut would find its content gone.
             self.steps.flush_dir(&self.images_dir())?;
         }
-        for blob in &plan.blobs {
+        for content in &plan.content {
             match &aside {
-                Some(aside) => self.steps.rename(&blob.path, &aside.fresh())?,
-                None => drop(self.steps.remove(&blob.path)?),
+                Some(aside) => self.steps.rename(&content.path, &aside.fresh())?,
+                None if content.tree => self.remove_tree(&content.path)?,
+                None => drop(self.steps.remove(&content.path)?),
             }
         }
         drop(alone);
@@ -147,6 +179,32 @@ impl Store {
         Ok(())
     }
 
+    /// Removes an unpacked layer in its place. It loses its name first: half a tree has none.
+    pub(super) fn remove_tree(&self, path: &Path) -> Result<()> {
+        let gone = self.layers_dir().join(GONE);
+        super::intake::remove(&gone);
+        self.steps.rename(path, &gone)?;
+        super::intake::remove(&gone);
+        Ok(())
+    }
+
+    /// All blobs and unpacked layers there are.
+    fn content(&self) -> Result<Vec<Stored>> {
+        let mut content = self.blobs()?;
+        for layer in self.unpacked_layers()? {
+            let record = LayerRecord::read(&layer.path);
+            let changed = std::fs::metadata(&layer.path).and_then(|meta| meta.modified());
+            content.push(Stored {
+                digest: layer.digest,
+                size: record.ok().flatten().map_or(0, |record| record.bytes),
+                path: layer.path,
+                changed: changed.unwrap_or(SystemTime::now()),
+                tree: true,
+            });
+        }
+        Ok(content)
+    }
+
     /// All blobs there are.
     pub(super) fn blobs(&self) -> Result<Vec<Stored>> {
         let mut blobs = Vec::new();
@@ -157,7 +215,8 @@ impl Store {
                 // Foreign files are nobody's to delete.
                 let Ok(digest) = format!("{}:{name}", algorithm.as_str()).parse() else { continue };
                 let changed = meta.modified().unwrap_or(SystemTime::now());
-                blobs.push(Stored { digest, size: meta.len(), path, changed });
+                let size = meta.len();
+                blobs.push(Stored { digest, size, path, changed, tree: false });
             }
         }
         Ok(blobs)
@@ -168,11 +227,21 @@ impl Plan {
     fn report(&self) -> Pruned {
         Pruned {
             names: self.names.iter().map(|image| image.name.clone()).collect(),
-            blobs: self.blobs.len() as u64,
+            blobs: self.content.iter().filter(|content| !content.tree).count() as u64,
+            layers: self.content.iter().filter(|content| content.tree).count() as u64,
             partials: 0,
-            bytes: self.blobs.iter().map(|blob| blob.size).sum(),
+            bytes: self.content.iter().map(|content| content.size).sum(),
         }
     }
+}
+
+/// What is not in use, whatever its age.
+fn loose(marks: &mut Marks<'_>) -> Result<Vec<Stored>> {
+    let roots = marks.roots(|_| true)?;
+    let live = marks.below(roots)?;
+    let mut content = marks.store().content()?;
+    content.retain(|content| !live.contains(&content.digest));
+    Ok(content)
 }
 
 fn plan(marks: &mut Marks<'_>, options: &PruneOptions) -> Result<Plan> {
@@ -181,7 +250,7 @@ fn plan(marks: &mut Marks<'_>, options: &PruneOptions) -> Result<Plan> {
         kept.push(image.clone());
         false
     })?;
-    let blobs = marks.store().blobs()?;
+    let content = marks.store().content()?;
     let loose: Vec<Image> = kept
         .extract_if(.., |image| {
             image.name.starts_with('@') && old_enough(image.time(), options.older_than)
@@ -189,13 +258,13 @@ fn plan(marks: &mut Marks<'_>, options: &PruneOptions) -> Result<Plan> {
         .collect();
     let mut names = without_subjects(marks, loose, &mut kept, &pinned)?;
     if let Some(limit) = options.max_size {
-        names.extend(oldest(marks, limit, &mut kept, &pinned, &blobs)?);
+        names.extend(oldest(marks, limit, &mut kept, &pinned, &content)?);
     }
     let live = live(marks, &kept, &pinned)?;
-    let gone = |blob: &Stored| {
-        !live.contains(&blob.digest) && old_enough(blob.changed, options.older_than)
+    let gone = |content: &Stored| {
+        !live.contains(&content.digest) && old_enough(content.changed, options.older_than)
     };
-    Ok(Plan { names, blobs: blobs.into_iter().filter(gone).collect() })
+    Ok(Plan { names, content: content.into_iter().filter(gone).collect() })
 }
 
 /// Those of `loose` that are about nothing in use; the others join `kept`.
@@ -224,9 +293,12 @@ fn oldest(
     limit: u64,
     kept: &mut Vec<Image>,
     pinned: &[Reached],
-    blobs: &[Stored],
+    content: &[Stored],
 ) -> Result<Vec<Image>> {
-    let sizes: HashMap<&Digest, u64> = blobs.iter().map(|b| (&b.digest, b.size)).collect();
+    let mut sizes: HashMap<&Digest, u64> = HashMap::new();
+    for content in content {
+        *sizes.entry(&content.digest).or_default() += content.size;
+    }
     let size = |digest: &Digest| sizes.get(digest).copied().unwrap_or(0);
     let mut live = marks.below(pinned.to_vec())?;
     let mut used: u64 = live.iter().map(size).sum();

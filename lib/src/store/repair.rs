@@ -21,6 +21,8 @@ pub type Fetch<'a> = &'a mut dyn FnMut(&str, &Descriptor) -> Result<BlobReader>;
 pub struct Repaired {
     /// Damaged blobs that were removed; those in use were to be fetched again.
     pub dropped: Vec<Digest>,
+    /// Damaged trees that were removed.
+    pub layers: Vec<Digest>,
     /// Files of names that could not be read and were removed.
     pub names: Vec<std::path::PathBuf>,
     /// What was fetched.
@@ -52,6 +54,7 @@ impl Store {
                         repaired.names.push(file.clone());
                     }
                 }
+                Finding::DamagedLayer { diff_id, .. } => self.drop_layer(diff_id, &mut repaired)?,
                 Finding::Missing { .. } | Finding::Foreign { .. } => {}
             }
         }
@@ -60,6 +63,17 @@ impl Store {
             self.refill(&writer, &image, &mut *fetch, &mut repaired)?;
         }
         Ok(repaired)
+    }
+
+    /// Removes a damaged tree; it is unpacked again when it is needed.
+    fn drop_layer(&self, diff_id: &Digest, repaired: &mut Repaired) -> Result<()> {
+        for layer in self.unpacked_layers()? {
+            if layer.digest == *diff_id && self.check_layer(&layer).is_err() {
+                self.remove_tree(&layer.path)?;
+                repaired.layers.push(diff_id.clone());
+            }
+        }
+        Ok(())
     }
 
     /// Fetches what a name lacks until nothing more is missing, or to be had.

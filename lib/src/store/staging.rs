@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::fill::fill;
-use super::partial::{Partial, Partials, WORTH_KEEPING};
+use super::partial::{Claim, Partial, Partials, WORTH_KEEPING};
 use crate::blob::{Blob, RemoteBlob, blocking};
 use crate::error::{Error, IoContext, Result};
 use crate::spec::{Algorithm, Descriptor, Digest};
@@ -214,7 +214,18 @@ impl Staging {
         }
         let Some(partials) = self.partials.clone() else { return Ok(None) };
         let (digest, size, path) = (remote.digest.clone(), remote.size, self.path.clone());
-        blocking(move || Ok(partials.take(&digest, size, &path))).await
+        blocking(move || {
+            Ok(match partials.claim(&digest, size, &path) {
+                Claim::Ours(partial) => Some(partial),
+                Claim::Busy => None,
+                Claim::Impossible if partials.same_filesystem(&path) => None,
+                Claim::Impossible => match partials.is_kept() {
+                    true => Partials::beside(&path).take(&digest, size, &path),
+                    false => None,
+                },
+            })
+        })
+        .await
     }
 
     /// Brings `digests`, as far as they are new, to disk.
@@ -262,6 +273,7 @@ impl Drop for Staging {
     fn drop(&mut self) {
         // Whatever stays is swept by the next writer.
         let _ = self.place.remove_tree(self.name.as_bytes());
+        Partials::tidy(&self.path);
     }
 }
 

@@ -75,14 +75,19 @@ impl Steps {
         match files {
             _ if !self.durable() => Ok(()),
             [] => Ok(()),
-            [first, ..] if files.len() > FEW => {
-                let beside = first.parent().unwrap_or(first);
-                let flushing = || format!("flushing {}", beside.display());
-                self.before(Step::FlushAll(beside)).doing(flushing)?;
-                sys::sync_filesystem(File::open(first).doing(flushing)?).doing(flushing)
-            }
+            [first, ..] if files.len() > FEW => self.flush_all(first.parent().unwrap_or(first)),
             _ => self.flush_each(files),
         }
+    }
+
+    /// Brings everything that was written to the file system of a directory to disk.
+    pub(super) fn flush_all(&self, beside: &Path) -> Result<()> {
+        if !self.durable() {
+            return Ok(());
+        }
+        let flushing = || format!("flushing {}", beside.display());
+        self.before(Step::FlushAll(beside)).doing(flushing)?;
+        sys::sync_filesystem(File::open(beside).doing(flushing)?).doing(flushing)
     }
 
     fn flush_each(&self, files: &[&Path]) -> Result<()> {

@@ -25,6 +25,7 @@ const PARTS: &[&str] = &[
     "uploads",
     "tmp",
     "containers",
+    "mounts",
     "volumes",
     "networks",
     "cache",

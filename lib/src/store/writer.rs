@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::fill::fill;
 use super::graph::{self, Holding, Look};
+use super::intake::Tree;
 use super::lease::Lease;
 use super::owner::Workplace;
 use super::partial::{Claim, Partial, Partials, WORTH_KEEPING};
@@ -51,17 +52,31 @@ pub struct Writer {
 
 /// Verified content without a final name.
 struct Pending {
-    digest: Digest,
-    size: u64,
-    role: Role,
+    content: Content,
     path: PathBuf,
     since: Instant,
     /// Keeps others from a download until it has been moved.
     partial: Option<Partial>,
 }
 
+/// What waits for its final name.
+enum Content {
+    Blob { digest: Digest, size: u64, role: Role },
+    Tree(DiffId),
+}
+
+impl Pending {
+    fn is_blob(&self, wanted: &Digest) -> bool {
+        matches!(&self.content, Content::Blob { digest, .. } if digest == wanted)
+    }
+
+    fn is_tree(&self) -> bool {
+        matches!(self.content, Content::Tree(_))
+    }
+}
+
 /// What became of waiting for a download.
-enum Turn {
+pub(super) enum Turn {
     Ours(Partial),
     /// Somebody else has published it.
     There,
@@ -175,14 +190,49 @@ impl Writer {
         Ok(())
     }
 
-    fn collect(&self, role: Role, what: (Digest, u64), path: PathBuf, partial: Option<Partial>) {
-        let (digest, size) = what;
-        let since = Instant::now();
-        self.pending().push(Pending { digest, size, role, path, since, partial });
+    pub(super) fn collect(
+        &self,
+        role: Role,
+        (digest, size): (Digest, u64),
+        path: PathBuf,
+        partial: Option<Partial>,
+    ) {
+        let content = Content::Blob { digest, size, role };
+        self.pending().push(Pending { content, path, since: Instant::now(), partial });
+    }
+
+    pub(super) fn collect_tree(&self, diff_id: &DiffId, tree: Tree) {
+        self.collect_path(diff_id, tree.keep());
+    }
+
+    /// A layer's directory, complete.
+    pub(super) fn collect_path(&self, diff_id: &DiffId, path: PathBuf) {
+        let content = Content::Tree(diff_id.clone());
+        self.pending().push(Pending { content, path, since: Instant::now(), partial: None });
+    }
+
+    /// A path in this writer's workplace that nothing has yet.
+    pub(super) fn fresh(&self) -> PathBuf {
+        self.work.fresh()
+    }
+
+    /// Whether what is published is flushed first.
+    pub(super) fn flushes(&self) -> bool {
+        self.store.steps.durability == super::Durability::Full
+    }
+
+    /// The store that is written to.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Counts on `digest` from now on, whatever it is. Look for it only afterwards.
+    pub fn lease(&self, digest: &Digest) -> Result<()> {
+        self.lease.add(digest)
     }
 
     /// Waits while somebody else downloads the same, as long as bytes flow.
-    async fn turn(self: &Arc<Self>, remote: &RemoteBlob) -> Result<Turn> {
+    pub(super) async fn turn(self: &Arc<Self>, remote: &RemoteBlob) -> Result<Turn> {
         let mut seen = (0, Instant::now());
         loop {
             let (writer, digest, size) = (self.clone(), remote.digest.clone(), remote.size);
@@ -216,7 +266,7 @@ impl Writer {
         }
     }
 
-    async fn commit_if_due(self: &Arc<Self>) -> Result<()> {
+    pub(super) async fn commit_if_due(self: &Arc<Self>) -> Result<()> {
         if self.pending().iter().all(|pending| pending.since.elapsed() < GROUP) {
             return Ok(());
         }
@@ -267,10 +317,17 @@ impl Writer {
     /// only one to do so.
     fn publish_pending(&self, others: &[&Path]) -> Result<()> {
         let steps = &self.store.steps;
-        let waiting: Vec<PathBuf> = self.pending().iter().map(|p| p.path.clone()).collect();
+        let (waiting, trees): (Vec<PathBuf>, bool) = {
+            let pending = self.pending();
+            let paths = pending.iter().map(|pending| pending.path.clone()).collect();
+            (paths, pending.iter().any(Pending::is_tree))
+        };
         let mut files: Vec<&Path> = waiting.iter().map(PathBuf::as_path).collect();
         files.extend(others);
-        steps.flush_files(&files)?;
+        match trees {
+            true => steps.flush_all(self.work.path())?,
+            false => steps.flush_files(&files)?,
+        }
         let mut directories = Vec::new();
         for role in [Role::Leaf, Role::Manifest] {
             for path in &waiting {
@@ -280,20 +337,30 @@ impl Writer {
         directories.iter().try_for_each(|directory| steps.flush_dir(directory))
     }
 
-    /// Gives one file its final name, if it has the role whose turn it is.
+    /// Gives something its final name, if it has the role whose turn it is.
     fn promote(&self, path: &Path, role: Role, directories: &mut Vec<PathBuf>) -> Result<()> {
-        use std::os::unix::fs::PermissionsExt;
-        let digest = {
+        let to = {
             let pending = self.pending();
-            let found = pending.iter().find(|pending| pending.path == *path);
-            let Some(found) = found.filter(|found| found.role == role) else { return Ok(()) };
-            found.digest.clone()
+            match pending.iter().find(|pending| pending.path == *path).map(|found| &found.content) {
+                Some(Content::Blob { digest, role: own, .. }) if *own == role => {
+                    self.store.blob_path(digest)
+                }
+                Some(Content::Tree(diff_id)) if role == Role::Leaf => {
+                    self.store.layer_path(diff_id)
+                }
+                _ => return Ok(()),
+            }
         };
-        let directory = self.store.blob_dir(&digest);
+        let Some(directory) = to.parent().map(Path::to_owned) else { return Ok(()) };
         self.store.steps.make_dir(&directory)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o444))
-            .doing(|| format!("protecting {}", path.display()))?;
-        self.store.steps.rename(path, &self.store.blob_path(&digest))?;
+        if path.is_dir() {
+            self.rename_tree(path, &to)?;
+        } else {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o444))
+                .doing(|| format!("protecting {}", path.display()))?;
+            self.store.steps.rename(path, &to)?;
+        }
         if !directories.contains(&directory) {
             directories.push(directory);
         }
@@ -305,10 +372,30 @@ impl Writer {
         Ok(())
     }
 
+    /// Gives a tree its final name, unless somebody else's equal one has it by now.
+    fn rename_tree(&self, from: &Path, to: &Path) -> Result<()> {
+        match self.store.steps.rename(from, to) {
+            Err(_) if to.is_dir() => {
+                super::intake::remove(from);
+                Ok(())
+            }
+            renamed => renamed,
+        }
+    }
+
+    /// Flushes a finished tree and gives it its final name at once.
+    pub(super) fn publish_tree(&self, from: &Path, to: &Path) -> Result<()> {
+        let steps = &self.store.steps;
+        steps.make_dir(&self.store.layers_dir())?;
+        steps.flush_all(from)?;
+        self.rename_tree(from, to)?;
+        steps.flush_dir(&self.store.layers_dir())
+    }
+
     /// Opens content, visible or not.
     pub fn open(&self, what: &Descriptor) -> Result<FileBlob> {
         let waiting =
-            self.pending().iter().find(|p| p.digest == what.digest).map(|p| p.path.clone());
+            self.pending().iter().find(|p| p.is_blob(&what.digest)).map(|p| p.path.clone());
         match waiting.map(|path| open_blob(&path, what)) {
             // Between the two looks it may have got its final name.
             Some(Err(error)) if error.kind() == ErrorKind::NotFound => self.store.blob(what),
@@ -322,7 +409,10 @@ impl Writer {
 impl Look for Writer {
     fn has(&self, what: &Descriptor) -> Result<bool> {
         self.lease.add(&what.digest)?;
-        let waits = self.pending().iter().any(|p| p.digest == what.digest && p.size == what.size);
+        let waits = self.pending().iter().any(|p| {
+            matches!(&p.content, Content::Blob { digest, size, .. }
+                if *digest == what.digest && *size == what.size)
+        });
         Ok(waits || Look::has(&self.store, what)?)
     }
 
@@ -338,17 +428,21 @@ impl Look for Writer {
 
     fn unpacked(&self, layer: &DiffId) -> Result<bool> {
         self.lease.add(&layer.0)?;
-        self.store.unpacked(layer)
+        let waits = self
+            .pending()
+            .iter()
+            .any(|p| matches!(&p.content, Content::Tree(diff_id) if diff_id == layer));
+        Ok(waits || Look::unpacked(&self.store, layer)?)
     }
 }
 
-fn worth_keeping(remote: &RemoteBlob, expected: Option<&Descriptor>) -> bool {
+pub(super) fn worth_keeping(remote: &RemoteBlob, expected: Option<&Descriptor>) -> bool {
     let as_expected =
         expected.is_none_or(|known| known.digest == remote.digest && known.size == remote.size);
     as_expected && remote.size >= WORTH_KEEPING
 }
 
-fn create(path: &Path) -> io::Result<std::fs::File> {
+pub(super) fn create(path: &Path) -> io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(0o600).open(path)

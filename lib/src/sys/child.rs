@@ -10,11 +10,35 @@ use rustix::process::{Pid, PidfdFlags, WaitOptions};
 /// Starts a program in a process group of its own, with no signal blocked or ignored and no open
 /// file but those that the command gives it as standard streams.
 pub fn spawn_clean(command: &mut Command) -> io::Result<Child> {
+    start(command, || Ok(()))
+}
+
+/// The same for a program that helps this thread: it is told to end when the thread does, however
+/// that happens, and new files of it get the usual modes (umask 022).
+pub fn spawn_tied(command: &mut Command) -> io::Result<Child> {
+    start(command, || {
+        // SAFETY: system calls on numbers.
+        #[allow(unsafe_code)]
+        unsafe {
+            libc::umask(0o022);
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    })
+}
+
+/// `more` runs between fork and exec: it may only make system calls on memory of its own.
+fn start(
+    command: &mut Command,
+    more: impl Fn() -> io::Result<()> + Send + Sync + 'static,
+) -> io::Result<Child> {
     command.process_group(0);
     // SAFETY: between fork and exec the closure only makes system calls on memory of its own.
     #[allow(unsafe_code)]
     unsafe {
-        command.pre_exec(|| {
+        command.pre_exec(move || {
             let mut none: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&mut none);
             if libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut()) != 0 {
@@ -29,7 +53,7 @@ pub fn spawn_clean(command: &mut Command) -> io::Result<Child> {
             if libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, flags) != 0 {
                 return Err(io::Error::last_os_error());
             }
-            Ok(())
+            more()
         });
     }
     command.spawn()

@@ -25,3 +25,10 @@ pub fn runs_x32() -> bool {
 pub fn runs_x32() -> bool {
     false
 }
+
+/// Tells one run of the machine from the next: what was written in an earlier one and not flushed
+/// may be missing, what was mounted then is gone.
+pub fn boot_id() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+}

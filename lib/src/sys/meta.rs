@@ -85,6 +85,8 @@ pub struct Meta {
     pub size: u64,
     /// Last change of content.
     pub mtime: Time,
+    /// Last change of content, names or attributes; nobody can set it.
+    pub ctime: Time,
     /// Number of names.
     pub links: u64,
     /// Inode number.
@@ -110,6 +112,7 @@ impl Meta {
             gid: stat.st_gid,
             size: stat.st_size as u64,
             mtime: Time { secs: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 },
+            ctime: Time { secs: stat.st_ctime, nanos: stat.st_ctime_nsec as u32 },
             // Narrower on other architectures.
             #[allow(clippy::useless_conversion)]
             links: stat.st_nlink.into(),

@@ -11,10 +11,12 @@ mod child;
 mod copy;
 mod dir;
 mod file;
+mod guard;
 mod lock;
 mod machine;
 mod meta;
 mod mounts;
+mod netlink;
 mod pin;
 mod poll;
 mod process;
@@ -22,20 +24,26 @@ mod remove;
 mod root;
 mod signals;
 mod terminal;
+mod user_namespace;
 mod xattr;
 
 pub use atomic::{AtomicFile, write_file};
-pub use child::{Ended, Watched, adopt_orphans, spawn_clean};
+pub use child::{Ended, Watched, adopt_orphans, spawn_clean, spawn_tied};
 pub use copy::copy_contents;
 pub use dir::{Dir, DirEntry};
-pub use file::{NewFile, scratch_file, share_blocks, start_write_back};
+pub use file::{NewFile, scratch_file, share_blocks, spread_directories, start_write_back};
+pub use guard::Guard;
 pub use lock::{Lock, LockMode};
-pub use machine::{is_writable, runs_x32};
+pub use machine::{boot_id, is_writable, runs_x32};
 pub use meta::{
     Device, FileKind, Meta, Time, effective_ids, file_creation_mask, set_mode, set_owner, set_time,
     sync_filesystem,
 };
-pub use mounts::{detach, own_mounts};
+pub use mounts::{
+    DetachedMount, Overlay, detach, is_mount, mount_again, mount_memory, mount_overlay, own_mounts,
+    unmount_idle,
+};
+pub use netlink::{Netlink, NetlinkFamily, NetlinkReply, new_network};
 pub use pin::Pin;
 pub use poll::{Wait, wait_any};
 pub use process::{available_cores, effective_uid};
@@ -44,6 +52,7 @@ pub use signals::{SignalQueue, die_of_closed_pipe, no_sigpipe_here};
 pub use terminal::{
     HiddenInput, RawTerminal, receive_file, set_nonblocking, set_terminal_size, terminal_size,
 };
+pub use user_namespace::{IdExtent, UserNamespace};
 pub use xattr::{
     MAX_XATTR_NAME, MAX_XATTR_VALUE, read_xattr, read_xattrs, remove_xattr, set_xattr,
 };

@@ -2,8 +2,9 @@
 
 use super::{
     Abilities, DirectorySink, DirectorySource, DockerArchiveSink, DockerArchiveSource,
-    DockerDaemonSink, Item, LayoutArchiveSink, LayoutSink, LayoutSource, Origin, Presence,
-    Referrer, RegistrySink, RegistrySource, Sink, Source, StorageSource, StoreSink, StoreSource,
+    DockerDaemonSink, Item, LayerContent, LayoutArchiveSink, LayoutSink, LayoutSource, Origin,
+    Presence, Referrer, RegistrySink, RegistrySource, Sink, Source, StorageSource, StoreSink,
+    StoreSource,
 };
 use crate::blob::Blob;
 use crate::error::Result;
@@ -78,6 +79,10 @@ impl Source for AnySource {
         each_source!(self, place => place.open(what).await)
     }
 
+    async fn open_layer(&self, layer: &Descriptor) -> Result<LayerContent> {
+        each_source!(self, place => place.open_layer(layer).await)
+    }
+
     async fn measure(&self, blob: &Digest) -> Result<u64> {
         each_source!(self, place => place.measure(blob).await)
     }
@@ -110,6 +115,10 @@ impl Sink for AnySink {
 
     async fn publish(&self, name: Option<&str>, root: &Manifest) -> Result<()> {
         each_sink!(self, place => place.publish(name, root).await)
+    }
+
+    async fn holds(&self, blob: &Descriptor) -> Result<bool> {
+        each_sink!(self, place => place.holds(blob).await)
     }
 
     async fn finish(&self) -> Result<()> {

@@ -54,6 +54,12 @@ pub trait Source: Send + Sync {
     /// Opens one blob or manifest; whoever reads it to the end knows that it matches.
     fn open(&self, what: &Descriptor) -> impl Future<Output = Result<Blob>> + Send;
 
+    /// Opens what a layer holds, for whoever wants to look into it: its bytes, or where the place
+    /// has them no more, its files as another archive.
+    fn open_layer(&self, layer: &Descriptor) -> impl Future<Output = Result<LayerContent>> + Send {
+        async { self.open(layer).await.map(LayerContent::Blob) }
+    }
+
     /// The size of a blob that no descriptor tells (schema 1 manifests do not).
     fn measure(&self, blob: &Digest) -> impl Future<Output = Result<u64>> + Send;
 
@@ -90,11 +96,30 @@ pub trait Sink: Send + Sync {
         root: &Manifest,
     ) -> impl Future<Output = Result<()>> + Send;
 
+    /// Whether a blob is there, asked for certain: unlike [`Sink::presence`], whatever that costs.
+    fn holds(&self, blob: &Descriptor) -> impl Future<Output = Result<bool>> + Send {
+        async { Ok(self.presence(blob).await? != Presence::Missing) }
+    }
+
     /// Completes the place: after this returns, all that was published is whole and on disk.
     fn finish(&self) -> impl Future<Output = Result<()>> + Send;
 
     /// What the place can hold.
     fn abilities(&self) -> Abilities;
+}
+
+/// What a layer holds.
+pub enum LayerContent {
+    /// The layer itself.
+    Blob(Blob),
+    /// An uncompressed archive with the same files, made from the tree that the layer was unpacked
+    /// to: other bytes, which nothing verifies.
+    Repacked {
+        /// The archive.
+        archive: Blob,
+        /// Directories in it that the layer itself only implied.
+        implied: Vec<Vec<u8>>,
+    },
 }
 
 /// A manifest that refers to another one.

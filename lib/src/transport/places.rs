@@ -14,11 +14,11 @@ use crate::config::{
     AuthKey, AuthStore, Certificates, ConfigPaths, Credential, Endpoint, ImageName, Policy,
     PolicyScope, Registries, ShortName, Use, is_short,
 };
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
 use crate::progress::Listener;
 use crate::registry::{Access, Client, ClientOptions, Repository, Timeouts};
 use crate::spec::{Platform, Reference};
-use crate::store::{Partials, Store};
+use crate::store::{OpenOptions, Partials, Store, UnpackSettings};
 
 /// What holds for all places of one run.
 pub struct PlacesOptions {
@@ -44,6 +44,10 @@ pub struct PlacesOptions {
     pub platform: Platform,
     /// Told what happens.
     pub listener: Listener,
+    /// How the local store is opened.
+    pub store: OpenOptions,
+    /// How layers that go into the local store are unpacked, if they are.
+    pub unpack: Option<UnpackSettings>,
 }
 
 /// What holds for one side of a copy.
@@ -59,6 +63,8 @@ pub struct SideOptions {
     pub cert_dir: Option<PathBuf>,
     /// The Docker engine of `docker-daemon:`.
     pub daemon_host: Option<String>,
+    /// Where the layouts of `oci:` keep their blobs together.
+    pub shared_blobs: Option<PathBuf>,
 }
 
 impl SideOptions {
@@ -144,7 +150,8 @@ impl Places {
                 AnySource::Registry(RegistrySource::new(&self.client(side)?, name)?)
             }
             Location::Layout(place) => {
-                AnySource::Layout(LayoutSource::open(place, platform).await?)
+                let share = side.shared_blobs.as_deref();
+                AnySource::Layout(LayoutSource::open(place, platform, share).await?)
             }
             Location::LayoutArchive(place) => {
                 AnySource::Layout(LayoutSource::open_archive(place, platform, &scratch).await?)
@@ -172,7 +179,9 @@ impl Places {
             Location::Registry(name) => {
                 AnySink::Registry(RegistrySink::new(&self.client(side)?, name)?)
             }
-            Location::Layout(place) => AnySink::Layout(self.layout(place)?),
+            Location::Layout(place) => {
+                AnySink::Layout(self.layout(place, side.shared_blobs.as_deref())?)
+            }
             Location::LayoutArchive(place) => {
                 AnySink::LayoutArchive(LayoutArchiveSink::new(place, &scratch)?)
             }
@@ -191,19 +200,21 @@ impl Places {
                 name,
                 &scratch,
             )?),
-            Location::Store(name) => AnySink::Store(StoreSink::new(self.store()?, name)),
+            Location::Store(name) => AnySink::Store(
+                StoreSink::new(self.store()?, name).unpacking(self.options.unpack.clone()),
+            ),
         })
     }
 
     /// All images that go into one layout share one sink, so that what they have in common is
     /// there once.
-    fn layout(&self, place: &InPath) -> Result<LayoutSink> {
+    fn layout(&self, place: &InPath, share: Option<&Path>) -> Result<LayoutSink> {
         let mut layouts = self.layouts.lock().unwrap_or_else(PoisonError::into_inner);
         match layouts.get(&place.path) {
             Some(sink) => sink.renamed(place),
             None => {
                 let partials = Partials::new(&self.options.store_root);
-                let sink = LayoutSink::new(place, Some(partials))?;
+                let sink = LayoutSink::new(place, share, Some(partials))?;
                 layouts.insert(place.path.clone(), sink.renamed(place)?);
                 Ok(sink)
             }
@@ -212,7 +223,7 @@ impl Places {
 
     /// The local store.
     pub fn store(&self) -> Result<Store> {
-        Store::open(&self.options.store_root)
+        Store::open_with(&self.options.store_root, self.options.store.clone())
     }
 
     /// A repository, for what is no copy: tags, deleting, tagging.
@@ -318,7 +329,13 @@ fn scope(place: &Location) -> Result<PolicyScope> {
             Err(_) if is_pipe() => std::path::absolute(path),
             other => other,
         };
-        let absolute = absolute.doing(|| format!("opening {transport}:{}", path.display()))?;
+        let absolute = absolute.map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::not_found(format!(
+                "{transport}:{}: there is no file or directory of that name",
+                path.display()
+            )),
+            _ => Error::io(format!("opening {transport}:{}", path.display()), error),
+        })?;
         PolicyScope::path(transport, &absolute)
     };
     match place {

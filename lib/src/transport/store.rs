@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use super::{Abilities, Item, ItemKind, Origin, Presence, Referrer, Sink, Source, Usual};
+use super::{
+    Abilities, Item, ItemKind, LayerContent, Origin, Presence, Referrer, Sink, Source, Usual,
+};
 use crate::blob::{Blob, blocking};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::spec::{Descriptor, Digest, MAX_MANIFEST, Manifest, MediaType, Reference};
-use crate::store::{Holding, Role, Store, StoreName, Writer};
+use crate::store::{Holding, Role, Store, StoreName, UnpackSettings, Writer};
 
 /// An image in the store, for reading.
 pub struct StoreSource {
@@ -46,7 +48,29 @@ impl Source for StoreSource {
     }
 
     async fn open(&self, what: &Descriptor) -> Result<Blob> {
-        self.store.blob(what).map(Blob::File)
+        match self.store.blob(what) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let (store, what) = (self.store.clone(), what.clone());
+                let made = blocking(move || store.remake(&what)).await?;
+                made.map(Blob::File).ok_or(error)
+            }
+            opened => opened.map(Blob::File),
+        }
+    }
+
+    async fn open_layer(&self, layer: &Descriptor) -> Result<LayerContent> {
+        match self.store.blob(layer) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let (store, layer) = (self.store.clone(), layer.clone());
+                let made = blocking(move || store.repacked(&layer)).await?;
+                let made = made.map(|(archive, implied)| {
+                    let archive = Blob::Unnamed(Box::new(archive));
+                    LayerContent::Repacked { archive, implied }
+                });
+                made.ok_or(error)
+            }
+            opened => opened.map(|blob| LayerContent::Blob(Blob::File(blob))),
+        }
     }
 
     async fn measure(&self, blob: &Digest) -> Result<u64> {
@@ -89,6 +113,7 @@ fn referrers(store: &Store, name: &StoreName, subject: &Digest) -> Result<Vec<Re
 pub struct StoreSink {
     store: Store,
     name: StoreName,
+    unpack: Option<UnpackSettings>,
     /// Made when something arrives, or is found that must stay.
     writer: OnceCell<Arc<Writer>>,
     names: Mutex<Vec<(StoreName, Descriptor)>>,
@@ -97,7 +122,13 @@ pub struct StoreSink {
 impl StoreSink {
     /// A sink that publishes under `name`.
     pub fn new(store: Store, name: &StoreName) -> StoreSink {
-        StoreSink { store, name: name.clone(), writer: OnceCell::new(), names: Mutex::default() }
+        let (writer, names) = (OnceCell::new(), Mutex::default());
+        StoreSink { store, name: name.clone(), unpack: None, writer, names }
+    }
+
+    /// Layers are unpacked, while they arrive where that is possible.
+    pub fn unpacking(self, settings: Option<UnpackSettings>) -> StoreSink {
+        StoreSink { unpack: settings, ..self }
     }
 
     async fn writer(&self) -> Result<Arc<Writer>> {
@@ -170,6 +201,12 @@ impl Sink for StoreSink {
             return self.put_manifest(known.as_ref(), raw).await;
         }
         let writer = self.writer().await?;
+        if let (Some(settings), ItemKind::Layer(Some(diff_id)), Some(known)) =
+            (&self.unpack, &item.kind, &known)
+        {
+            writer.put_layer(content, known, diff_id, settings).await?;
+            return Ok(known.clone());
+        }
         let (digest, size) = writer.put(Role::Leaf, content, known.as_ref()).await?;
         // Whoever made the bytes knows better what they are.
         let other = MediaType::Other("application/octet-stream".to_owned());
@@ -213,7 +250,7 @@ impl Sink for StoreSink {
             usual: Usual::HostInIndex,
             artifacts: true,
             keeps_manifests: true,
-            wants_diff_ids: false,
+            wants_diff_ids: self.unpack.is_some(),
         }
     }
 }
@@ -224,7 +261,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::ErrorKind;
     use crate::spec::Dialect;
     use crate::transport::cases;
 

@@ -25,9 +25,8 @@ fn a_dockerfile_is_found_named_or_read() {
     }
     let out = sandbox.build(["check", "-f", "-", "-"]).run().fails(2);
     assert!(out.stderr.contains("cannot be both"), "{}", out.stderr);
-    let out = sandbox.build(["check", "-"]).input(b"\x1f\x8b\x08".to_vec()).run().fails(1);
-    let text = "a context in an archive on standard input comes with a later release";
-    assert!(out.stderr.contains(text), "{}", out.stderr);
+    let out = sandbox.build(["check", "-"]).input(b"\x1f\x8b\x08".to_vec()).run();
+    assert!(out.stderr.contains("unpacking the build context"), "{}", out.stderr);
 }
 
 #[test]
@@ -120,4 +119,27 @@ fn large_and_odd_files_are_refused_with_a_reason() {
     sandbox.write("work/Dockerfile", "FROM scratch\nRU\u{1b}[31mN x\n");
     let out = sandbox.build(["check"]).run().fails(1);
     assert!(!out.stdout.contains('\u{1b}'), "{:?}", out.stdout);
+}
+
+#[test]
+fn a_context_may_be_an_archive() {
+    let sandbox = Sandbox::new();
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, text) in
+        [("Dockerfile", "FROM scratch\nCOPY f /\n"), ("f", "x"), (".dockerignore", "y")]
+    {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, text.as_bytes()).expect("an entry");
+    }
+    let archive = tar.into_inner().expect("an archive");
+    sandbox.write("work/c.tar", &archive);
+    let piped = sandbox.build(["-q", "-"]).input(archive).run().success();
+    let made = super::result::Made::of(&sandbox, piped.stdout.trim());
+    assert_eq!(made.top(), ["f 644 0:0 \"x\""]);
+    let named = sandbox.build(["-q", "c.tar"]).run().success();
+    assert_eq!(named.stdout, piped.stdout);
+    let left = std::fs::read_dir(sandbox.store().join("tmp")).expect("a folder").count();
+    assert_eq!(left, 0);
 }

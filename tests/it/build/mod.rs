@@ -1,7 +1,20 @@
-//! `creel-build`: text in, text out.
+//! `creel-build`: text in, text out; files in, images out.
 
+mod add;
+mod bounds;
+mod buildah;
+mod cache;
 mod call;
 mod check;
+mod contexts;
+mod copy;
 mod files;
+mod flags;
+mod image;
+mod kill;
 mod oracle;
 mod plan;
+mod result;
+mod results;
+mod run;
+mod working;

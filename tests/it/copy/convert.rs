@@ -403,6 +403,14 @@ fn what_was_compressed_once_is_remembered() {
     assert_eq!(to.count("POST", Kind::Upload), 0, "{}", to.log_text());
     assert_eq!(to.count("PUT", Kind::Manifest), 0, "{}", to.log_text());
     assert_eq!(from.count("GET", Kind::Blob), 0, "{}", from.log_text());
+    // Under another name in the same repository: asked about, and not made again.
+    from.clear_log();
+    to.clear_log();
+    assert_eq!(copy("app:2")["digest"], first["digest"]);
+    assert_eq!(to.tags("app"), ["1", "2"]);
+    let large = from.requests().iter().filter(|r| r.kind == Kind::Blob && r.sent > 100_000).count();
+    assert_eq!(large, 0, "{}", from.log_text());
+    to.delete("app", "2");
     // One of its layers is gone there: that one is made again, and nothing else.
     let lost = to.manifest("app", "1").unwrap().json()["layers"][0].clone();
     to.delete("app", lost["digest"].as_str().unwrap());

@@ -46,6 +46,8 @@ fn what_is_not_there_is_code_3() {
         );
     }
     assert!(!sandbox.path("out").exists());
+    let output = sandbox.copy(["oci:/nonexistent/layout:1", &target]).run().fails(3);
+    output.says("oci:/nonexistent/layout: there is no file or directory of that name");
 }
 
 #[test]

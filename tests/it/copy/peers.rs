@@ -337,6 +337,86 @@ fn podman_loads_what_we_write_and_we_read_what_it_saves() {
 }
 
 #[test]
+fn layouts_that_share_their_blobs() {
+    let sandbox = Sandbox::new();
+    let built = oci_image();
+    built.write_layout(&sandbox.work("l"), Some("1"));
+    let blobs = |folder: &str| fs::read_dir(sandbox.work(folder)).map_or(0, Iterator::count);
+    sandbox.copy(["--dest-shared-blob-dir", "shared", "oci:l:1", "oci:ours:1"]).run().success();
+    assert_eq!(blobs("shared/sha256"), 1 + built.blobs.len());
+    assert_eq!(blobs("ours/blobs"), 0);
+    // Without the directory the blobs are nowhere; with it skopeo finds them, and ours what it wrote.
+    sandbox.copy(["oci:ours:1", "dir:none"]).run().fails(3);
+    let place = |name: &str| format!("{}:1", sandbox.work(name).display());
+    let shared = sandbox.work("shared").display().to_string();
+    let theirs = [format!("oci:{}", place("ours")), format!("oci:{}", place("theirs"))];
+    skopeo(&sandbox, ["copy", "--src-shared-blob-dir", &shared, "--dest-shared-blob-dir", &shared])
+        .args(theirs)
+        .run()
+        .success();
+    assert_eq!(blobs("shared/sha256"), 1 + built.blobs.len());
+    sandbox.copy(["--src-shared-blob-dir", "shared", "oci:theirs:1", "dir:d"]).run().success();
+    assert_eq!(config_in(&sandbox.work("d")), built.image().config.digest);
+    // A second layout moves nothing.
+    let again = sandbox
+        .copy(["--json", "--dest-shared-blob-dir", "shared", "oci:l:1", "oci:second:1"])
+        .run()
+        .success()
+        .json();
+    assert_eq!(again["moved"]["blobs"], 0, "{again}");
+}
+
+/// All that a layer may hold and a store has to put together again.
+fn odd_layers() -> Built {
+    image()
+        .rich()
+        .platform(host())
+        .layer(layer().dir("etc").file("etc/motd", "hi\n").noise("data", 200_000, 1))
+        .layer(
+            layer()
+                .symlink("link", "etc/motd")
+                .file("own", "own")
+                .hardlink("hard", "own")
+                .fifo("pipe")
+                .whiteout("etc/motd"),
+        )
+        .layer(layer().file("empty", "").file(&format!("{}name", "long/".repeat(40)), "long"))
+        .build()
+}
+
+#[test]
+fn the_stores_of_podman_are_read_where_they_lie() {
+    need!("podman", "root", "overlay");
+    for driver in ["overlay", "vfs"] {
+        let sandbox = Sandbox::new();
+        let built = odd_layers();
+        built.write_layout(&sandbox.work("l"), Some("1"));
+        sandbox.copy(["oci:l:1", "oci-archive:a.tar:example.com/app:1"]).run().success();
+        let (root, run) = (sandbox.path("peer/its"), sandbox.path("peer/run/its"));
+        podman(&sandbox, [format!("--root={}", root.display())])
+            .args([format!("--runroot={}", run.display()), format!("--storage-driver={driver}")])
+            .args(["load", "-q", "-i"])
+            .arg(sandbox.work("a.tar"))
+            .run()
+            .success();
+        let name = format!("[{driver}@{}+{}]example.com/app:1", root.display(), run.display());
+        let source = format!("containers-storage:{name}");
+        sandbox.copy([&source, "dir:d"]).run().success();
+        assert_eq!(config_in(&sandbox.work("d")), built.image().config.digest, "{driver}");
+        for layer in &built.image().layers {
+            let id = layer.diff_id.trim_start_matches("sha256:");
+            assert!(sandbox.work(&format!("d/{id}")).is_file(), "{driver}: {}", layer.diff_id);
+        }
+        // Compressed on its way, and whole at its end.
+        let to = TestRegistry::start();
+        sandbox.copy(["--compression", "zstd", &source, &to.image("app:1")]).run().success();
+        to.assert_whole("app");
+        let wrong = source.replace("app:1", "app:2");
+        sandbox.copy([&wrong, "dir:no"]).run().fails(3).says("no such image");
+    }
+}
+
+#[test]
 fn a_docker_engine_both_ways() {
     need!("dockerd", "docker", "root");
     let engine = Dockerd::start();

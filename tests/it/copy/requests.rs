@@ -60,6 +60,22 @@ fn push_from_a_layout_and_again() {
 }
 
 #[test]
+fn several_tags_cost_a_manifest_each() {
+    let registry = TestRegistry::start();
+    let sandbox = Sandbox::new();
+    small("linux/amd64").build().write_layout(&sandbox.path("layout"), Some("v1"));
+    let source = format!("oci:{}:v1", sandbox.path("layout").display());
+    let target = registry.image("app:v1");
+    sandbox.copy(["--additional-tag", "a,b", &source, &target]).run().success();
+    assert_eq!(counts(&registry), "8 = 1 HEAD manifest + 3 PUT manifest + 2 POST + 2 PUT blob");
+    assert_eq!(registry.tags("app"), ["a", "b", "v1"]);
+    // They go on to more names without any content.
+    registry.clear_log();
+    sandbox.copy(["--additional-tag", "c", &source, &target]).run().success();
+    assert_eq!(counts(&registry), "2 = 1 HEAD manifest + 1 PUT manifest");
+}
+
+#[test]
 fn copy_inside_one_registry_and_again() {
     let registry = TestRegistry::start();
     let sandbox = Sandbox::new();

@@ -101,6 +101,26 @@ fn an_interrupted_download_goes_on() {
 }
 
 #[test]
+fn a_download_to_another_file_system_goes_on() {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &std::path::Path| std::fs::metadata(path).map(|meta| meta.dev()).ok();
+    let f = throttled();
+    let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else { return };
+    std::fs::create_dir_all(f.sandbox.store()).expect("a store");
+    if device(elsewhere.path()) == device(&f.sandbox.store()) {
+        return;
+    }
+    let out = elsewhere.path().join("out");
+    let target = format!("oci:{}:x", out.display());
+    let killed = f.to(&target).start().kill_when(|| sent(&f) >= 20 * MIB);
+    assert_eq!(killed.code(), None);
+    assert!(out.join(".partial").join(f.layer().replace(':', "-")).exists());
+    assert_goes_on(&f, &target, 8 * MIB);
+    assert_layout_whole(&out, &f.built);
+    assert!(!out.join(".partial").exists());
+}
+
+#[test]
 fn a_partial_download_that_was_changed_is_not_used() {
     // As after a power cut: the note on the hash does not count, and bytes are not what they were.
     let change = |path: &PathBuf| {

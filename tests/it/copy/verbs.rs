@@ -265,13 +265,17 @@ fn prune_takes_only_what_no_name_needs() {
     two.push(&registry, "app", "2");
     for tag in ["1", "2"] {
         let from = registry.image(&format!("app:{tag}"));
-        sandbox.copy([from, format!("store:app:{tag}")]).run().success();
+        sandbox.copy([from, format!("store:app:{tag}")]).arg("--no-unpack").run().success();
     }
     assert_eq!(blobs_in_store(&sandbox), 7);
     let nothing = sandbox.copy(["prune", "--json"]).run().success().json();
     assert_eq!((&nothing["blobs"], &nothing["bytes"]), (&0.into(), &0.into()));
 
-    sandbox.copy(["rm", "app:1"]).run().success();
+    sandbox.copy(["--no-unpack", &registry.image("app:2"), "store:other:2"]).run().success();
+    sandbox.copy(["rm", "other:2"]).run().success();
+    // What another name needs stays.
+    assert_eq!(blobs_in_store(&sandbox), 7);
+    sandbox.copy(["rm", "--no-prune", "app:1"]).run().success();
     let own =
         [&one.root.digest, &one.image().config.digest, &one.image().layers[1].descriptor.digest];
     let size = |built: &Built, digest: &String| {
@@ -287,6 +291,9 @@ fn prune_takes_only_what_no_name_needs() {
     assert_eq!(done, plan);
     assert_eq!(blobs_in_store(&sandbox), 4);
     sandbox.copy(["store:app:2", "oci:out:2"]).run().success();
+    // Without the option, what only this name needed goes with it.
+    sandbox.copy(["rm", "app:2"]).run().success();
+    assert_eq!(blobs_in_store(&sandbox), 0);
 }
 
 #[test]
@@ -297,7 +304,7 @@ fn prune_keeps_to_a_size() {
         let built = image().layer(layer().noise("data", 100_000, seed)).build();
         built.push(&registry, "app", tag);
         let from = registry.image(&format!("app:{tag}"));
-        sandbox.copy([from, format!("store:app:{tag}")]).run().success();
+        sandbox.copy([from, format!("store:app:{tag}")]).arg("--no-unpack").run().success();
     }
     let args = ["prune", "--max-size", "250KB", "--json"];
     let plan = sandbox.copy(args).arg("--dry-run").run().success().json();
@@ -458,6 +465,10 @@ fn streams_are_kept_apart() {
     plain.hides("\u{1b}").hides("\r");
     let none = sandbox.copy(["--progress", "none", "--json", &source, "oci:c:1"]).run().success();
     assert_eq!((none.json()["digest"].as_str().unwrap(), &*none.stderr), (&*built.root.digest, ""));
+    let debug =
+        sandbox.copy(["--debug", "--progress", "plain", &source, "oci:d:0"]).run().success();
+    debug.says("debug: GET http://127.0.0.1:").says("/manifests/").says(": 200 (");
+    sandbox.copy(["--progress", "plain", &source, "oci:d:9"]).run().success().hides("debug:");
     let timings = sandbox.copy(["--timings", &source, "oci:d:1"]).run().success();
     assert_eq!(timings.stdout, format!("{}\n", built.root.digest));
     // Failures say nothing on stdout.

@@ -10,6 +10,7 @@
 //! | [`program`] | `Sandbox`: our programs in a home of their own |
 //! | [`peers`] | `need!("skopeo")`, `skopeo(&sandbox, […])`, umoci, podman, buildah |
 //! | [`server`] | `DockerRegistry` 2.8, `Dockerd`: the real ones |
+//! | [`git`] | git repositories, and a daemon that serves them |
 //! | [`client`] | `get(url)`, `request(method, url)`: what really comes over the wire |
 //! | [`content`] | `sha256()`, `noise()`, `Content` (bytes in memory or in a file), `Descriptor` |
 //! | [`tls`] | certificates: good, expired, for another host, for clients |
@@ -31,6 +32,7 @@
 
 pub mod client;
 pub mod content;
+pub mod git;
 pub mod http;
 pub mod image;
 pub mod log;

@@ -223,6 +223,11 @@ impl Invocation {
         self
     }
 
+    /// The command itself, for other streams than pipes.
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+
     /// Runs to the end.
     pub fn run(self) -> Output {
         self.start().wait()

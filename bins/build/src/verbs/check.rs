@@ -8,7 +8,7 @@ use crate::{front, render};
 
 /// Checks a file and reports on stdout. 1 when it cannot be built, or may not.
 pub(crate) fn run(global: &Global, args: &CheckArgs) -> Result<u8> {
-    let checked = front::load(&args.front, true)?;
+    let checked = front::load(&args.front, true, global)?;
     let format = match (args.format, global.json) {
         (Some(format), _) => format,
         (None, true) => Format::Json,

@@ -14,6 +14,9 @@ use crate::context::Context;
 use crate::render;
 
 pub async fn run(context: &Context, args: CopyArgs) -> Result<u8> {
+    let mut args = args;
+    // Trees of other machines are of no use here.
+    args.work.no_unpack |= args.select.is_for_others();
     let places = context.places(&args.work)?;
     let from = places.locate(&args.source, Bare::Registry)?;
     let to = match &args.destination {

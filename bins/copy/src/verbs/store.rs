@@ -26,7 +26,10 @@ pub fn rm(context: &Context, args: &RmArgs) -> Result<u8> {
                 "{name} is not in the store: use `creel-copy delete`"
             )));
         };
-        store.untag(&name)?;
+        match args.no_prune {
+            true => drop(store.untag(&name)?),
+            false => drop(store.remove(&name)?),
+        }
         render::print(&format!("{name}\n"))?;
     }
     Ok(0)

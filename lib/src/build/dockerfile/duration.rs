@@ -1,7 +1,7 @@
 //! Lengths of time as Go writes them: `1h30m`, `1.5s`, `300ms`.
 
 /// Nanoseconds of a text, or nothing where it is none or too long.
-pub(super) fn parse(text: &str) -> Option<i64> {
+pub(in crate::build) fn parse(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),

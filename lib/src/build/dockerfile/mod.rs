@@ -18,6 +18,7 @@ mod words;
 
 pub(super) use directives::split_comment;
 pub use directives::{Directive, Directives};
+pub(super) use duration::parse as parse_duration;
 pub use heredoc::Heredoc;
 pub use instruction::{
     ArgDefinition, CommandLine, Comment, Device, From, Instruction, KEYWORDS, Kind, Network,

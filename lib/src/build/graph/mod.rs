@@ -25,11 +25,13 @@ mod transfer;
 pub use chmod::Chmod;
 pub(super) use json::compact;
 pub use json::to_json;
-pub use options::{BaseImage, Bases, PlanOptions, context_key};
+pub use options::{BaseImage, Bases, PlanOptions, context_base, context_key};
 pub use ports::PortRange;
+pub(super) use ports::ports_of;
 pub use print::to_text;
 pub use remote::Place;
 pub(super) use remote::has_wildcards;
+pub(super) use signals::is_signal;
 pub use stages::plan;
 
 use std::sync::Arc;

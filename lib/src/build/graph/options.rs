@@ -109,5 +109,11 @@ impl BaseImage {
     }
 }
 
-/// Asks for a base image by its full name and platform; `None` where it is not known.
+/// What [`Bases`] is asked for where a context that `--build-context` gives stands for the base.
+pub fn context_base(key: &str) -> String {
+    format!("context:{key}")
+}
+
+/// Asks for a base image by its full name, or [`context_base`], and platform; `None` where it is
+/// not known.
 pub type Bases<'a> = &'a mut dyn FnMut(&str, &Platform) -> Option<BaseImage>;

@@ -14,6 +14,13 @@ pub struct PortRange {
     pub protocol: String,
 }
 
+impl PortRange {
+    /// Every port as configs write it.
+    pub fn each(&self) -> impl Iterator<Item = String> + '_ {
+        (self.first..=self.last).map(|port| format!("{port}/{}", self.protocol))
+    }
+}
+
 impl fmt::Display for PortRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.first == self.last {
@@ -31,6 +38,11 @@ pub(super) struct Port {
     pub cased: bool,
     /// An address or a port of the host was given, which means nothing here.
     pub mapped: bool,
+}
+
+/// The ports that a text means, as configs write them; the error is for people.
+pub(in crate::build) fn ports_of(text: &str) -> Result<Vec<String>, String> {
+    parse(text).map(|port| port.range.each().collect())
 }
 
 /// Reads `[[IP:]HOST:]PORT[-PORT][/PROTOCOL]`; the error is the text of a diagnostic.

@@ -7,7 +7,7 @@ const NAMES: [&str; 36] = [
 ];
 
 /// Whether a text names a signal: a number but 0, or a name with or without `SIG`.
-pub(super) fn is_signal(text: &str) -> bool {
+pub(in crate::build) fn is_signal(text: &str) -> bool {
     if let Ok(number) = text.parse::<i64>() {
         return number != 0;
     }

@@ -10,7 +10,7 @@ use super::super::lint::{Advice, rules};
 use super::super::source::Span;
 use super::evaluate::{Evaluator, State};
 use super::globals::{self, Globals};
-use super::options::{BaseImage, Bases, PlanOptions};
+use super::options::{BaseImage, Bases, PlanOptions, context_base};
 use super::resolve::{self, Edge, Head, Names, Resolver};
 use super::{Input, Plan, Stage};
 use crate::spec::Platform;
@@ -147,11 +147,8 @@ impl Planner<'_> {
                 let body = self.file.stages[base].body.iter().filter(|_| !replaced);
                 body.filter_map(trigger).collect()
             }
-            Input::Image(name) => {
-                let platform = self.platform(index);
-                self.images[index] = (self.bases)(&name, &platform);
-                self.images[index].as_ref().map(|image| image.on_build.clone()).unwrap_or_default()
-            }
+            Input::Image(name) => self.triggers_of(index, &name),
+            Input::Named(name) => self.triggers_of(index, &context_base(&name)),
             _ => Vec::new(),
         };
         let span = self.file.stages[index].from.base.span;
@@ -171,6 +168,13 @@ impl Planner<'_> {
             }
         }
         out
+    }
+
+    /// Asks for a base image; its triggers.
+    fn triggers_of(&mut self, index: usize, name: &str) -> Vec<String> {
+        let platform = self.platform(index);
+        self.images[index] = (self.bases)(name, &platform);
+        self.images[index].as_ref().map(|image| image.on_build.clone()).unwrap_or_default()
     }
 
     fn platform(&self, index: usize) -> Platform {
@@ -293,14 +297,14 @@ impl Planner<'_> {
                 return self.paid(state, index);
             }
             Input::Scratch => Some(BaseImage { workdir: "/".to_owned(), ..BaseImage::default() }),
-            Input::Image(name) => {
+            Input::Image(name) | Input::Named(name) => {
                 let image = self.images[index].take();
                 if let Some(image) = &image {
                     self.advise_image(index, &name, image);
                 }
                 image
             }
-            Input::Context | Input::Named(_) => None,
+            Input::Context => None,
         };
         match known {
             Some(image) => match State::of(&image, &mut self.budget) {

@@ -73,6 +73,7 @@ impl Progress for Bars {
             Event::Retrying { why, .. } => self.line(format!("retrying: {why}")),
             Event::Warning(text) => self.line(format!("warning: {text}")),
             Event::Stage(text) => self.line(text),
+            Event::Request(_) => {}
         }
     }
 }

@@ -24,6 +24,7 @@ impl Progress for JsonLines {
             Event::Retrying { task, why } => json!({"event": "retrying", "task": task, "why": why}),
             Event::Warning(text) => json!({"event": "warning", "text": text}),
             Event::Stage(text) => json!({"event": "stage", "text": text}),
+            Event::Request(_) => return,
         };
         say(line);
     }

@@ -103,6 +103,7 @@ impl Progress for Plain {
             Event::Retrying { why, .. } => say(format_args!("retrying: {why}")),
             Event::Warning(text) => say(format_args!("warning: {text}")),
             Event::Stage(text) => say(text),
+            Event::Request(_) => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::tar::{Entry, EntryKind};
-use super::super::{DropReason, Stack, UnpackOptions, WhiteoutForm, complete_implied};
+use super::super::{DropReason, Stack, UnpackOptions, WhiteoutForm, patch_implied};
 use super::support::{Archive, Place, archive, entry, is_root, listing, options};
 use crate::error::ErrorKind;
 use crate::sys::Root;
@@ -29,18 +29,27 @@ fn flat(layers: &[Archive]) -> String {
 /// Layers mounted with overlayfs, lowest first, as text.
 fn mounted(layers: &[Archive]) -> crate::Result<String> {
     let places: Vec<Place> = layers.iter().map(|_| Place::new()).collect();
+    let patches: Vec<_> = layers.iter().map(|_| tempfile::tempdir().unwrap()).collect();
     let mut below: Vec<Root> = Vec::new();
-    for (place, made) in places.iter().zip(layers) {
+    for ((place, patch), made) in places.iter().zip(&patches).zip(layers) {
         let report = place.unpack(&made.clone().end())?;
         let layer = Root::open(&place.root())?;
-        let stack = Stack::new(&below, WhiteoutForm::OverlayTrusted);
-        complete_implied(&layer, &report.implied_dirs, &stack)?;
+        let form = WhiteoutForm::OverlayTrusted;
+        let stack = Stack::new(&below, form);
+        let patch = Root::open(patch.path())?;
+        patch_implied(&patch, &layer, &report.implied_dirs, &stack, form)?;
         below.insert(0, layer);
+        below.insert(0, patch);
     }
     let empty = tempfile::tempdir().unwrap();
     let target = tempfile::tempdir().unwrap();
-    let mut lower: Vec<String> =
-        places.iter().rev().map(|place| place.root().to_str().unwrap().to_owned()).collect();
+    let named = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let mut lower: Vec<String> = places
+        .iter()
+        .zip(&patches)
+        .rev()
+        .flat_map(|(place, patch)| [named(patch.path()), named(&place.root())])
+        .collect();
     lower.push(empty.path().to_str().unwrap().to_owned());
     let options = format!("lowerdir={}\0", lower.join(":"));
     let options = std::ffi::CStr::from_bytes_with_nul(options.as_bytes()).unwrap();

@@ -50,15 +50,34 @@ fn check_names(inputs: &Inputs<'_>) -> Result<()> {
     if let IpcMode::Container(name) = &namespaces.ipc {
         return Err(not_ready("--ipc", &format!("container:{name}")));
     }
-    if matches!(namespaces.user, UserMode::Auto { .. } | UserMode::KeepId { .. } | UserMode::NoMap)
-    {
-        return Err(not_ready("--userns", "auto, keep-id or nomap"));
-    }
     match options.oom_score_adj {
         Some(value) if !(-1000..=1000).contains(&value) => {
             refuse(format!("invalid value {value}, range for oom score adj is [-1000, 1000]"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Whoever runs must be somebody in the container's user namespace.
+pub(super) fn check_users(inputs: &Inputs<'_>) -> Result<()> {
+    let (mode, who) = (&inputs.options.namespaces.user, &inputs.container.user);
+    match mode {
+        UserMode::Auto { .. } | UserMode::KeepId { .. } | UserMode::NoMap => {
+            Err(not_ready("--userns", "auto, keep-id or nomap"))
+        }
+        UserMode::Mapped(map) if !super::has(&map.users, who.uid) => {
+            refuse(format!("user ID {} is not mapped in the container's user namespace", who.uid))
+        }
+        UserMode::Mapped(_) => {
+            let groups = std::iter::once(&who.gid).chain(&who.groups);
+            match groups.into_iter().find(|gid| !inputs.is_group_mapped(**gid)) {
+                Some(gid) => refuse(format!(
+                    "group ID {gid} is not mapped in the container's user namespace"
+                )),
+                None => Ok(()),
+            }
+        }
+        UserMode::Host | UserMode::Path(_) => Ok(()),
     }
 }
 

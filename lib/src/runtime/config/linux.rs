@@ -91,7 +91,10 @@ fn namespaces(inputs: &Inputs<'_>) -> Vec<LinuxNamespace> {
     });
     let user = match &asked.user {
         UserMode::Path(path) => NamespaceMode::Path(path.clone()),
-        UserMode::Mapped(_) => NamespaceMode::Private,
+        UserMode::Mapped(_) => match &inputs.container.user_namespace {
+            Some(path) => NamespaceMode::Path(path.clone()),
+            None => NamespaceMode::Private,
+        },
         _ => NamespaceMode::Host,
     };
     let all = [

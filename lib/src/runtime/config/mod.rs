@@ -7,6 +7,7 @@
 //! before anything is made. Does not know how root, volumes and networks came about.
 
 mod check;
+mod hooks;
 mod linux;
 mod mounts;
 mod process;
@@ -18,9 +19,10 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{Root, Spec};
 use serde_json::Value;
 
+use super::cdi::CdiEdits;
 use super::devices::FoundDevice;
 use super::host::HostFacts;
-use super::options::{ImageDefaults, NamespaceMode, RunOptions, UserMode};
+use super::options::{IdRange, ImageDefaults, NamespaceMode, RunOptions, UserMode};
 use super::user::ResolvedUser;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::json::to_go_bytes;
@@ -47,10 +49,15 @@ pub struct Container {
     pub files: BTreeMap<String, PathBuf>,
     /// The devices asked for, as found on the host.
     pub devices: Vec<FoundDevice>,
+    /// What devices asked for by name need.
+    pub named: CdiEdits,
     /// Device numbers of the paths in rate limits.
     pub rated: BTreeMap<PathBuf, (u32, u32)>,
-    /// A network namespace that was made for this container alone.
+    /// A network namespace that was made for this container alone; it belongs to
+    /// `user_namespace` if there is one.
     pub network: Option<PathBuf>,
+    /// A user namespace that was made for this container, with the IDs of its options.
+    pub user_namespace: Option<PathBuf>,
 }
 
 /// A configuration, and what a person should hear about it.
@@ -83,6 +90,7 @@ pub fn build(
     let inputs = Inputs { options, image, host, container };
     let mut warnings = Vec::new();
     check::check(&inputs, &mut warnings)?;
+    check::check_users(&inputs)?;
     let capabilities = super::capabilities::choose(options, &host.capabilities)?;
     let process = process::process(&inputs, &capabilities, &mut warnings)?;
     let linux = linux::linux(&inputs, &capabilities)?;
@@ -97,6 +105,7 @@ pub fn build(
     spec.set_hostname(inputs.own_hostname());
     spec.set_domainname(options.domainname.clone());
     spec.set_mounts(Some(mounts::mounts(&inputs)?));
+    spec.set_hooks(hooks::hooks(&container.named)?);
     let annotations: HashMap<_, _> = options.annotations.clone().into_iter().collect();
     spec.set_annotations((!annotations.is_empty()).then_some(annotations));
     spec.set_linux(Some(linux));
@@ -138,6 +147,11 @@ pub fn to_json(spec: &Spec) -> Result<Vec<u8>> {
     to_go_bytes(&value)
 }
 
+/// Whether a mapping has an ID.
+fn has(ranges: &[IdRange], id: u32) -> bool {
+    ranges.iter().any(|range| id.checked_sub(range.inside).is_some_and(|at| at < range.count))
+}
+
 impl Inputs<'_> {
     /// The name in a namespace of the container's own.
     fn own_hostname(&self) -> Option<String> {
@@ -161,12 +175,8 @@ impl Inputs<'_> {
     /// Whether a group ID of the container is one that the kernel knows there.
     fn is_group_mapped(&self, gid: u32) -> bool {
         match &self.options.namespaces.user {
-            UserMode::Mapped(map) => {
-                let ranges = if map.groups.is_empty() { &map.users } else { &map.groups };
-                ranges
-                    .iter()
-                    .any(|r| (u64::from(gid)).wrapping_sub(r.inside.into()) < r.count.into())
-            }
+            UserMode::Mapped(map) if map.groups.is_empty() => has(&map.users, gid),
+            UserMode::Mapped(map) => has(&map.groups, gid),
             _ => u64::from(gid) < self.host.mapped_ids,
         }
     }

@@ -6,6 +6,7 @@ use oci_spec::runtime::Mount;
 
 use super::{INIT_TARGET, Inputs, linux};
 use crate::error::{Error, ErrorKind, Result};
+use crate::runtime::cdi::CdiMount;
 use crate::runtime::flags::SWITCHES;
 use crate::runtime::options::{
     IdMap, IpcMode, MountRequest, MountSource, NamespaceMode, Propagation,
@@ -49,6 +50,8 @@ pub(super) fn mounts(inputs: &Inputs<'_>) -> Result<Vec<Mount>> {
             if inputs.options.read_only { &read_only } else { &writable },
         ));
     }
+    let named = inputs.container.named.mounts.iter();
+    placed.extend(named.filter(|mount| !is_asked(&mount.container_path)).map(of_device));
     if let Some(init) = &inputs.options.init {
         placed.push(bind(INIT_TARGET, init, &["bind", "rprivate", "ro"]));
     }
@@ -65,6 +68,16 @@ fn mount(target: &str, kind: &str, source: &Path, options: &[&str]) -> Mount {
     mount.set_source(Some(source.to_owned()));
     mount.set_options(Some(options.iter().map(|word| (*word).to_owned()).collect()));
     mount
+}
+
+/// A mount that a named device needs.
+fn of_device(asked: &CdiMount) -> Mount {
+    let mut options: Vec<&str> = asked.options.iter().map(String::as_str).collect();
+    let kind = asked.kind.as_deref().filter(|kind| !kind.is_empty()).unwrap_or("bind");
+    if kind == "bind" && !options.iter().any(|option| matches!(*option, "bind" | "rbind")) {
+        options.push("rbind");
+    }
+    mount(&asked.container_path, kind, &asked.host_path, &options)
 }
 
 fn bind(target: &str, source: &Path, options: &[&str]) -> Mount {
@@ -119,7 +132,8 @@ fn sysfs(inputs: &Inputs<'_>) -> Mount {
         options.push("ro");
     }
     // A new sysfs shows the network namespace, so the kernel wants to know that it is ours.
-    let foreign_network = !inputs.has_own_network() || inputs.container.network.is_some();
+    let made = inputs.container.network.is_some() && inputs.container.user_namespace.is_none();
+    let foreign_network = !inputs.has_own_network() || made;
     if inputs.is_mapped() && foreign_network {
         options.insert(0, "rbind");
         return bind("/sys", Path::new("/sys"), &options);

@@ -38,7 +38,13 @@ pub(super) fn process(
     user.set_uid(who.uid);
     user.set_gid(who.gid);
     user.set_umask(Some(options.umask.unwrap_or(DEFAULT_UMASK)));
-    user.set_additional_gids(Some(who.groups.clone()));
+    let mut groups = who.groups.clone();
+    for group in &inputs.container.named.groups {
+        if !groups.contains(group) {
+            groups.push(*group);
+        }
+    }
+    user.set_additional_gids(Some(groups));
 
     let mut process = Process::default();
     process.set_terminal(Some(options.terminal.is_some()));
@@ -113,6 +119,8 @@ pub(in crate::runtime) fn environment(inputs: &Inputs<'_>) -> Result<Vec<String>
     if !options.unset_env_all && !env.iter().any(|variable| variable.starts_with("HOME=")) {
         env.push(format!("HOME={}", who.home));
     }
+    // Drivers tell their programs by these which devices are there: the image cannot know.
+    merge_env(&mut env, inputs.container.named.env.iter().cloned());
     env.retain(|variable| {
         let name = variable.split_once('=').map_or(variable.as_str(), |(name, _)| name);
         !options.unset_env.contains(name)

@@ -530,22 +530,60 @@ fn user_namespaces() {
         mounts: vec![parse_volume("/a:/a:ro,idmap", std::path::Path::new("/")).unwrap()],
         ..RunOptions::default()
     };
-    check(
+    let mut container = container();
+    container.user.groups = vec![0];
+    check_on(
         options,
+        &host(),
+        &container,
         r#"
 - .mounts /dev/pts {"destination":"/dev/pts","type":"devpts","source":"devpts","options":["nosuid","noexec","newinstance","ptmxmode=0666","mode=0620","gid=5"]}
 - .mounts /sys {"destination":"/sys","type":"sysfs","source":"sysfs","options":["nosuid","noexec","nodev","ro"]}
+- .process.user.additionalGids [0,10]
 - .linux.sysctl.net.ipv4.ip_unprivileged_port_start "0"
 - .linux.sysctl.net.ipv4.ping_group_range "0 2147483647"
 - .linux.namespaces network {"type":"network"}
 + .mounts /dev/pts {"destination":"/dev/pts","type":"devpts","source":"devpts","options":["nosuid","noexec","newinstance","ptmxmode=0666","mode=0620"]}
 + .mounts /sys {"destination":"/sys","type":"bind","source":"/sys","options":["rbind","nosuid","noexec","nodev","ro"]}
 + .mounts /a {"destination":"/a","type":"bind","source":"/a","options":["rbind","rprivate","ro","ridmap"],"uidMappings":[{"hostID":100000,"containerID":0,"size":4}],"gidMappings":[{"hostID":100000,"containerID":0,"size":4}]}
++ .process.user.additionalGids [0]
 + .linux.uidMappings {"hostID":100000,"containerID":0,"size":4}
 + .linux.gidMappings {"hostID":100000,"containerID":0,"size":4}
 + .linux.namespaces user {"type":"user"}
 "#,
     );
+}
+
+#[test]
+fn namespaces_that_were_made_belong_together() {
+    let users = vec![parse_id_range("0:100000:11").unwrap()];
+    let user = UserMode::Mapped(IdMap { users, groups: Vec::new() });
+    let namespaces = Namespaces { user, ..Namespaces::default() };
+    let options = RunOptions { namespaces, ..RunOptions::default() };
+    let mut container = Container { network: Some("/run/x/net".into()), ..container() };
+    let alone = text(&options, &host(), &container);
+    assert!(alone.contains(r#"{"destination":"/sys","type":"bind","source":"/sys","#), "{alone}");
+    container.user_namespace = Some("/run/x/users".into());
+    let together = text(&options, &host(), &container);
+    assert!(together.contains(r#"{"type":"user","path":"/run/x/users"}"#), "{together}");
+    assert!(together.contains(r#"{"destination":"/sys","type":"sysfs","#), "{together}");
+}
+
+#[test]
+fn whoever_runs_is_in_the_mapping() {
+    let users = vec![parse_id_range("0:100000:11").unwrap()];
+    let user = UserMode::Mapped(IdMap { users, groups: Vec::new() });
+    let namespaces = Namespaces { user, ..Namespaces::default() };
+    let options = RunOptions { namespaces, ..RunOptions::default() };
+    let refused = |uid, gid| {
+        let mut container = container();
+        (container.user.uid, container.user.gid) = (uid, gid);
+        build(&options, &image(), &host(), &container).map(drop).map_err(|e| e.chain())
+    };
+    assert_eq!(refused(10, 10), Ok(()));
+    let text = "is not mapped in the container's user namespace";
+    assert_eq!(refused(11, 0), Err(format!("user ID 11 {text}")));
+    assert_eq!(refused(0, 11), Err(format!("group ID 11 {text}")));
 }
 
 #[test]

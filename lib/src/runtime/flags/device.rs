@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{clean, invalid};
 use crate::error::{Error, Result};
+use crate::runtime::cdi::CdiName;
 use crate::runtime::options::{DeviceRate, DeviceRequest, DeviceRule};
 
 /// `/dev/x[:/dev/y][:rwm]`.
@@ -28,6 +29,48 @@ pub fn parse_device(text: &str) -> Result<DeviceRequest> {
         target: clean(target),
         access: access.to_owned(),
     })
+}
+
+/// Most graphics processors that can be asked for by number.
+const MAX_GPUS: u32 = 256;
+
+/// `--gpus`: `all`, a number, `device=0,GPU-…`, with Docker's `driver=nvidia`, `count=` and
+/// `capabilities=` beside it. The devices' CDI names.
+pub fn parse_gpus(text: &str) -> Result<Vec<CdiName>> {
+    let bad = || Error::usage(format!("invalid value {text:?} for --gpus"));
+    let named = |device: &str| CdiName::parse(&format!("nvidia.com/gpu={device}")).ok_or_else(bad);
+    let counted = |number: &str| match number {
+        "all" | "-1" => Ok(vec![named("all")?]),
+        digits => {
+            let count: u32 = digits.parse().map_err(|_| bad())?;
+            match (1..=MAX_GPUS).contains(&count) {
+                true => (0..count).map(|at| named(&at.to_string())).collect(),
+                false => Err(bad()),
+            }
+        }
+    };
+    let mut found = Vec::new();
+    let mut in_devices = false;
+    // Docker wants quotes around lists of devices; a shell may have left them.
+    for field in text.replace('"', "").split(',') {
+        match field.split_once('=') {
+            Some(("device", device)) => {
+                in_devices = true;
+                found.push(named(device)?);
+            }
+            Some(("count", number)) => found.extend(counted(number)?),
+            Some(("driver", "nvidia") | ("capabilities", _)) => in_devices = false,
+            None if in_devices => found.push(named(field)?),
+            None if field != text => return Err(bad()),
+            None => found.extend(counted(field)?),
+            Some(_) => return Err(bad()),
+        }
+    }
+    // A driver alone means one.
+    match found.is_empty() {
+        true => Ok(vec![named("0")?]),
+        false => Ok(found),
+    }
 }
 
 /// Some of the letters, none twice.
@@ -97,6 +140,22 @@ mod tests {
         }
         for bad in ["", "fuse", "/dev/a:/", "/dev/a:rx", "/dev/a:rr", "/dev/a::", "/a:/b:r:w"] {
             assert!(parse_device(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn gpus() {
+        let of = |text: &str| {
+            let names = parse_gpus(text).unwrap();
+            names.iter().map(|name| name.device.clone()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(of("all"), "all");
+        assert_eq!(of("2"), "0 1");
+        assert_eq!(of("device=0,GPU-3a,driver=nvidia"), "0 GPU-3a");
+        assert_eq!(of("\"device=1\",capabilities=compute"), "1");
+        assert_eq!(of("count=all"), "all");
+        for bad in ["", "0", "x", "driver=amd", "device=", "1,2", "9999"] {
+            assert!(parse_gpus(bad).is_err(), "{bad}");
         }
     }
 

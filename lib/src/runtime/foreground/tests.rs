@@ -124,7 +124,7 @@ impl Machine {
         };
         let host = HostFacts::gather(options.privileged).unwrap();
         let spec = build(&options, &ImageDefaults::default(), &host, &container).unwrap().spec;
-        prepare(&root, &spec, true).unwrap();
+        prepare(&root, &spec, true, None).unwrap();
         (Bundle::write(&path.join("bundle"), &container.id, &spec).unwrap(), sources)
     }
 

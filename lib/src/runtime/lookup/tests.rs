@@ -33,6 +33,10 @@ impl Place {
     }
 
     fn find(&self, program: &str) -> Result<(), (u8, String)> {
+        self.look(program, Look::InRoot)
+    }
+
+    fn look(&self, program: &str, look: Look) -> Result<(), (u8, String)> {
         let options = RunOptions { command: vec![program.into()], ..self.options.clone() };
         let mut host = HostFacts::gather(false).unwrap();
         host.architecture = "amd64".into();
@@ -40,7 +44,7 @@ impl Place {
         let container = Container { id: "a".repeat(64), user, ..Container::default() };
         let spec = build(&options, &ImageDefaults::default(), &host, &container).unwrap().spec;
         let root = Root::open(self.dir.path()).unwrap();
-        find_program(&root, &spec, &host, &|header| header.starts_with(b"known"))
+        find_program(&root, &spec, &host, look, &|header| header.starts_with(b"known"))
             .map_err(|error| (error.code, error.reason))
     }
 }
@@ -192,4 +196,35 @@ fn broken_headers_are_no_trouble() {
     endless[54] = 0;
     endless[64] = 1;
     assert_eq!(Place::new().file("bin/e", &endless, 0o755).find("e"), Ok(()));
+}
+
+#[test]
+fn mounts_are_looked_through_when_the_runtime_has_failed() {
+    let source = tempfile::tempdir().unwrap();
+    let tool = source.path().join("tool");
+    std::fs::write(&tool, "#!/bin/sh\n").unwrap();
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+    symlink("/bin/sh", source.path().join("out")).unwrap();
+    symlink("../bin/./none", source.path().join("nowhere")).unwrap();
+    symlink("round", source.path().join("round")).unwrap();
+    let mut place = Place::new().file("bin/sh", &elf(62, ""), 0o755);
+    symlink("/opt/tool", place.dir.path().join("bin/in")).unwrap();
+    let volume = format!("{}:/opt", source.path().display());
+    place.options.mounts = vec![parse_volume(&volume, Path::new("/")).unwrap()];
+    for (program, found) in [
+        ("/opt/tool", Ok(())),
+        ("/opt/out", Ok(())),
+        ("/bin/in", Ok(())),
+        ("/opt/../bin/sh", Ok(())),
+        ("/opt/none", cannot(127, "exec: \"/opt/none\": no such file or directory")),
+        ("/opt/nowhere", cannot(127, "exec: \"/opt/nowhere\": no such file or directory")),
+        ("none", cannot(127, "exec: \"none\": executable file not found in $PATH")),
+        // Nobody can look into what the kernel makes.
+        ("/proc/self/exe", Ok(())),
+    ] {
+        assert_eq!(place.look(program, Look::ThroughMounts), found, "{program}");
+        assert_eq!(place.find(program), Ok(()), "{program}");
+    }
+    let (code, _) = place.look("/opt/round", Look::ThroughMounts).unwrap_err();
+    assert_eq!(code, 126);
 }

@@ -35,7 +35,7 @@ impl Place {
     }
 
     fn prepare(&self) -> Result<Made> {
-        prepare(&Root::open(&self.root()).unwrap(), &self.spec(), true)
+        prepare(&Root::open(&self.root()).unwrap(), &self.spec(), true, None)
     }
 
     /// What is in the root: type letter, mode, path.

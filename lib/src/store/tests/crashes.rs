@@ -19,6 +19,7 @@ fn second() -> Made {
 fn work(store: &Store, what: &str) -> Result<()> {
     match what {
         "publish" => publish(store, &second(), &name("app")),
+        "pull" => pull(store),
         "tag" => store.tag(&name("other"), &first().manifest.descriptor()),
         "untag" => store.untag(&name("app")),
         "remove" => store.remove(&name("app")).map(drop),
@@ -35,6 +36,21 @@ fn work(store: &Store, what: &str) -> Result<()> {
         }
         other => panic!("{other}"),
     }
+}
+
+/// Two layers, one of which implies a directory of the other.
+fn unpackable() -> Made {
+    let low = trees::archive(&[("dir/", 0o700, ""), ("dir/a", 0o644, "low")]);
+    trees::packed(&[low, trees::archive(&[("dir/b", 0o644, "high")])])
+}
+
+/// As a run does: everything in, unpacked, and then the name.
+fn pull(store: &Store) -> Result<()> {
+    let made = unpackable();
+    let writer = store.begin()?;
+    put(&writer, &made)?;
+    writer.unpack(&trees::whole(&made), &trees::settings())?;
+    writer.publish(&[(name("app"), made.manifest.descriptor())])
 }
 
 /// A store before the work, and what of it must survive.
@@ -89,7 +105,7 @@ fn check_every_step(what: &str) {
     work(&whole.store, what).unwrap();
     let after = state(&whole);
     whole.store.prune(&PruneOptions::default()).unwrap();
-    let blobs = whole.blob_count();
+    let (blobs, layers) = (whole.blob_count(), count(&whole.root.join("layers")));
     let mut n = 1;
     loop {
         let place = place();
@@ -106,8 +122,9 @@ fn check_every_step(what: &str) {
             Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{what} at {n}"),
         }
         place.store.prune(&PruneOptions::default()).unwrap();
-        let left = (state(&place), place.blob_count(), count(&place.root.join("tmp")));
-        assert_eq!(left, (state(&whole), blobs, 0), "{what} at {n}");
+        let trees = count(&place.root.join("layers"));
+        let left = (state(&place), place.blob_count(), trees, count(&place.root.join("tmp")));
+        assert_eq!(left, (state(&whole), blobs, layers, 0), "{what} at {n}");
         assert_eq!(place.findings(), [], "{what} at {n}");
         if done {
             assert!(n > 1, "{what} takes no step");
@@ -120,6 +137,11 @@ fn check_every_step(what: &str) {
 #[test]
 fn publishing() {
     check_every_step("publish");
+}
+
+#[test]
+fn pulling() {
+    check_every_step("pull");
 }
 
 #[test]
@@ -207,6 +229,16 @@ fn on_a_full_disk(root: &Path) {
     drop(writer);
     assert_eq!(count(&root.join("partial")), 0, "a cut download would keep the disk full");
     assert!(store.check(&silent()).unwrap().findings.is_empty());
+    let packed = trees::packed(&[trees::archive(&[("zeros", 0o644, &"0".repeat(3_000_000))])]);
+    publish(&store, &packed, &name("packed")).unwrap();
+    let writer = store.begin().unwrap();
+    let error = writer.unpack(&trees::whole(&packed), &trees::settings()).unwrap_err();
+    assert!(error.chain().contains("os error 28"), "{error:?}");
+    assert_eq!(count(&root.join("layers")), 0);
+    drop(writer);
+    assert_eq!(count(&root.join("tmp")), 0);
+    assert!(store.check(&silent()).unwrap().findings.is_empty());
+    store.remove(&name("packed")).unwrap();
     let filler = root.parent().unwrap().join("filler");
     let _ = std::fs::write(filler, vec![0; 4_000_000]);
     store.remove(&name("app")).unwrap();

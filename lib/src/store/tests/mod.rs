@@ -3,7 +3,9 @@
 mod checks;
 mod crashes;
 mod many;
+mod mounting;
 mod pruning;
+mod trees;
 mod writing;
 
 use std::path::{Path, PathBuf};
@@ -180,9 +182,9 @@ impl Server {
 }
 
 impl OpenRemote for Server {
-    fn open(&self, offset: u64) -> Opening {
+    fn open(&self, stretch: std::ops::Range<u64>) -> Opening {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        let rest = self.content.slice(usize::try_from(offset).unwrap()..);
+        let rest = self.content.slice(usize::try_from(stretch.start).unwrap()..);
         let pause = self.pause;
         Box::pin(async move {
             let state = (rest, pause);

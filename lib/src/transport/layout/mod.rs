@@ -10,6 +10,7 @@ mod collect;
 mod edit;
 mod index;
 mod referrers;
+mod shared;
 mod sink;
 
 use std::fs::File;
@@ -23,6 +24,7 @@ use tokio::sync::OnceCell;
 pub use collect::{Collected, collect_garbage, entries, remove_name};
 pub(super) use edit::Edit;
 pub(super) use index::{FULL_NAME, LayoutIndex};
+pub(super) use shared::Blobs;
 pub use sink::LayoutSink;
 pub(super) use sink::checked_name;
 
@@ -58,15 +60,20 @@ pub(super) struct Layout {
 }
 
 enum Files {
-    Directory(Root),
+    Directory(Root, Blobs),
     Archive(Archive),
 }
 
 impl LayoutSource {
     /// Opens the layout directory of `oci:`. Among several images of one name, `platform` decides.
-    pub async fn open(place: &InPath, platform: Platform) -> Result<LayoutSource> {
-        let path = place.path.clone();
-        let layout = blocking(move || Layout::open(&path)).await?;
+    /// Its blobs may lie in a directory that several layouts `share`.
+    pub async fn open(
+        place: &InPath,
+        platform: Platform,
+        share: Option<&Path>,
+    ) -> Result<LayoutSource> {
+        let (path, blobs) = (place.path.clone(), Blobs::new(share));
+        let layout = blocking(move || Layout::open_with(&path, blobs)).await?;
         Ok(LayoutSource::of(layout, place, platform))
     }
 
@@ -97,9 +104,13 @@ impl LayoutSource {
 
 impl Layout {
     pub(super) fn open(path: &Path) -> Result<Layout> {
+        Layout::open_with(path, Blobs::default())
+    }
+
+    fn open_with(path: &Path, blobs: Blobs) -> Result<Layout> {
         let name = format!("oci:{}", path.display());
         let root = Root::open(path).doing(|| format!("opening {name}"))?;
-        Layout::read(Files::Directory(root), name)
+        Layout::read(Files::Directory(root, blobs), name)
     }
 
     fn read(files: Files, place: String) -> Result<Layout> {
@@ -158,14 +169,16 @@ impl Files {
     fn read(&self, name: &str, limit: u64) -> Result<Option<Bytes>> {
         match self {
             Files::Archive(archive) => archive.read(name, limit),
-            Files::Directory(root) => read_file(root.dir(), name, limit),
+            Files::Directory(root, _) => read_file(root.dir(), name, limit),
         }
     }
 
     fn blob(&self, what: &Descriptor) -> Result<FileBlob> {
         match self {
             Files::Archive(archive) => archive.blob(&blob_path(&what.digest), what),
-            Files::Directory(root) => sized(open_blob(root, &what.digest)?, what),
+            Files::Directory(root, blobs) => {
+                sized(open_blob(blobs, root.dir(), &what.digest)?, what)
+            }
         }
     }
 
@@ -175,8 +188,8 @@ impl Files {
                 Some(stretch) => Ok(stretch.size),
                 None => Err(no_blob(digest)),
             },
-            Files::Directory(root) => {
-                let meta = open_blob(root, digest)?.metadata();
+            Files::Directory(root, blobs) => {
+                let meta = open_blob(blobs, root.dir(), digest)?.metadata();
                 Ok(meta.doing(|| format!("looking at {digest}"))?.len())
             }
         }
@@ -187,11 +200,10 @@ fn no_blob(digest: &Digest) -> Error {
     Error::not_found(format!("there is no blob {digest}"))
 }
 
-/// Opens a blob of a layout directory. Links are not followed: a layout from elsewhere could lead
-/// them anywhere.
-fn open_blob(root: &Root, digest: &Digest) -> Result<File> {
-    let dir = root.open_dir_plain(blob_directory(digest).as_bytes());
-    dir.and_then(|dir| dir.open_file(digest.hex().as_bytes())).map_err(|error| match error.kind() {
+/// Opens a blob of a layout directory.
+fn open_blob(blobs: &Blobs, layout: &Dir, digest: &Digest) -> Result<File> {
+    let dir = blobs.open(Some(layout), digest)?.ok_or_else(|| no_blob(digest))?;
+    dir.open_file(digest.hex().as_bytes()).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => no_blob(digest),
         _ => Error::io(format!("opening blob {digest}"), error),
     })

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
-use super::{Edit, INDEX, LayoutIndex, MARKER, blob_directory, read_file};
+use super::{Blobs, Edit, INDEX, LayoutIndex, MARKER, read_file};
 use crate::blob::{Blob, blocking};
 use crate::error::{Error, IoContext, Result};
 use crate::spec::{
     Algorithm, Descriptor, Digest, MAX_INDEX_DEPTH, MAX_MANIFEST, Manifest, MediaType,
 };
 use crate::store::{Partials, Staging, lock_place};
-use crate::sys::{self, Dir, Root};
+use crate::sys::{self, Dir};
 use crate::transport::{Abilities, Entry, InPath, Item, ItemKind, Origin, Presence, Sink, Usual};
 
 /// A layout directory, for writing one image, or several under several names.
@@ -31,19 +31,30 @@ pub struct LayoutSink {
 /// What images on their way into one layout have in common.
 struct Shared {
     path: PathBuf,
+    blobs: Blobs,
     partials: Option<Partials>,
     /// Made when there is something to write.
     staging: OnceCell<Arc<Staging>>,
 }
 
 impl LayoutSink {
-    /// A sink for the directory at `place`, which is made when the first content arrives. Large
-    /// downloads that are cut go on among `partials` next time.
+    /// A sink for the directory at `place`, which is made when the first content arrives. Its blobs
+    /// go into the directory `share`, if there is one. Large downloads that are cut go on among
+    /// `partials` next time.
     ///
     /// # Errors
     /// `Usage` for `@N`: what is written has a name or none.
-    pub fn new(place: &InPath, partials: Option<Partials>) -> Result<LayoutSink> {
-        let shared = Shared { path: place.path.clone(), partials, staging: OnceCell::new() };
+    pub fn new(
+        place: &InPath,
+        share: Option<&Path>,
+        partials: Option<Partials>,
+    ) -> Result<LayoutSink> {
+        let shared = Shared {
+            path: place.path.clone(),
+            blobs: Blobs::new(share),
+            partials,
+            staging: OnceCell::new(),
+        };
         LayoutSink::of(Arc::new(shared), place)
     }
 
@@ -88,10 +99,10 @@ impl LayoutSink {
 
     /// Whether the directory has a blob of this digest, whole or not.
     async fn holds(&self, what: &Descriptor) -> Result<bool> {
-        let (path, digest) = (self.shared.path.clone(), what.digest.clone());
+        let (shared, digest) = (self.shared.clone(), what.digest.clone());
         blocking(move || {
-            let Some(dir) = open_if_there(&path)? else { return Ok(false) };
-            let Some(blobs) = open_blobs(&dir, &digest)? else { return Ok(false) };
+            let dir = open_if_there(&shared.path)?;
+            let Some(blobs) = shared.blobs.open(dir.as_ref(), &digest)? else { return Ok(false) };
             let found = blobs.lookup(digest.hex().as_bytes());
             Ok(found.doing(|| format!("looking for {digest}"))?.is_some())
         })
@@ -140,9 +151,10 @@ impl Sink for LayoutSink {
             return Ok(Presence::Missing);
         }
         let (staging, what) = (self.staging().await?, what.clone());
+        let blobs = self.shared.blobs.clone();
         let holding = blocking(move || {
             let mut held = Vec::new();
-            let presence = hold(&staging, &what, MAX_INDEX_DEPTH, &mut held)?;
+            let presence = hold(&staging, &blobs, &what, MAX_INDEX_DEPTH, &mut held)?;
             Ok((presence, held))
         });
         let (presence, held) = holding.await?;
@@ -186,11 +198,12 @@ impl Sink for LayoutSink {
         let edits = self.edits().clone();
         let needs = self.needs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let count = edits.len();
+        let blobs = self.shared.blobs.clone();
         blocking(move || {
             let needs: Vec<Digest> = needs.into_iter().collect();
             staging.flush(&needs)?;
             let _lock = lock_place(staging.path(), &MARKER)?;
-            promote(&staging, &needs)?;
+            promote(&staging, &blobs, &needs)?;
             write_index(&staging, &edits)
         })
         .await?;
@@ -216,17 +229,6 @@ fn open_if_there(path: &Path) -> Result<Option<Dir>> {
     }
 }
 
-/// The directory of blobs that `digest` belongs into, if there is one.
-fn open_blobs(dir: &Dir, digest: &Digest) -> Result<Option<Dir>> {
-    let opening = || format!("opening {}", blob_directory(digest));
-    let root = Root::new(dir.try_clone().doing(opening)?);
-    match root.open_dir_plain(blob_directory(digest).as_bytes()) {
-        Ok(dir) => Ok(Some(dir)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io(opening(), error)),
-    }
-}
-
 /// The index of a layout directory, empty where there is none yet.
 pub(super) fn load_index(dir: &Dir, path: &Path) -> Result<LayoutIndex> {
     let what = || format!("{INDEX} of oci:{}", path.display());
@@ -244,13 +246,14 @@ pub(super) fn store_index(dir: &Dir, index: &LayoutIndex) -> Result<()> {
 /// Keeps `what` and, if it is a manifest, all it refers to; tells how much of it is there.
 fn hold(
     staging: &Staging,
+    blobs: &Blobs,
     what: &Descriptor,
     depth: usize,
     all: &mut Vec<Digest>,
 ) -> Result<Presence> {
     if staging.size_of(&what.digest) != Some(what.size) {
-        let held = match open_blobs(staging.place(), &what.digest)? {
-            Some(blobs) => staging.hold(what, &blobs, what.digest.hex())?,
+        let held = match blobs.open(Some(staging.place()), &what.digest)? {
+            Some(dir) => staging.hold(what, &dir, what.digest.hex())?,
             None => false,
         };
         if !held {
@@ -262,9 +265,9 @@ fn hold(
         return Ok(Presence::Present);
     }
     // A manifest that cannot be read is not there: putting it again mends it.
-    let Ok(manifest) = read_here(staging, what) else { return Ok(Presence::Missing) };
+    let Ok(manifest) = read_here(staging, blobs, what) else { return Ok(Presence::Missing) };
     for child in manifest.children() {
-        let presence = hold(staging, child, depth - 1, all)?;
+        let presence = hold(staging, blobs, child, depth - 1, all)?;
         let whole = match child.media_type.is_manifest() {
             true => presence == Presence::Complete,
             false => presence == Presence::Present,
@@ -276,11 +279,11 @@ fn hold(
     Ok(Presence::Complete)
 }
 
-fn read_here(staging: &Staging, what: &Descriptor) -> Result<Manifest> {
-    let blobs = open_blobs(staging.place(), &what.digest)?;
-    let file = match (staging.open(&what.digest)?, blobs) {
+fn read_here(staging: &Staging, blobs: &Blobs, what: &Descriptor) -> Result<Manifest> {
+    let dir = blobs.open(Some(staging.place()), &what.digest)?;
+    let file = match (staging.open(&what.digest)?, dir) {
         (Some(file), _) => file,
-        (None, Some(blobs)) => blobs
+        (None, Some(dir)) => dir
             .open_file(what.digest.hex().as_bytes())
             .doing(|| format!("opening {}", what.digest))?,
         (None, None) => return Err(Error::not_found("no such blob")),
@@ -290,18 +293,19 @@ fn read_here(staging: &Staging, what: &Descriptor) -> Result<Manifest> {
 }
 
 /// Moves what was collected to its final names and makes those durable.
-fn promote(staging: &Staging, digests: &[Digest]) -> Result<()> {
-    let root = Root::new(staging.place().try_clone().doing(|| "opening the layout")?);
+fn promote(staging: &Staging, blobs: &Blobs, digests: &[Digest]) -> Result<()> {
     let flushing = || format!("flushing {}", staging.path().display());
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
         let mut here = digests.iter().filter(|digest| digest.algorithm() == algorithm).peekable();
-        let Some(first) = here.peek() else { continue };
-        let blobs = root.make_dirs(blob_directory(first).as_bytes(), 0o755)?;
-        for digest in here {
-            staging.promote(digest, &blobs, digest.hex())?;
+        if here.peek().is_none() {
+            continue;
         }
-        blobs.sync().doing(flushing)?;
-        root.open_dir_plain(b"blobs").and_then(|dir| dir.sync()).doing(flushing)?;
+        let (dir, above) = blobs.make(staging.place(), algorithm)?;
+        for digest in here {
+            staging.promote(digest, &dir, digest.hex())?;
+        }
+        dir.sync().doing(flushing)?;
+        above.sync().doing(flushing)?;
     }
     Ok(())
 }

@@ -23,11 +23,11 @@ fn amd64() -> Platform {
 }
 
 async fn source(place: &InPath) -> LayoutSource {
-    LayoutSource::open(place, amd64()).await.unwrap()
+    LayoutSource::open(place, amd64(), None).await.unwrap()
 }
 
 async fn save(path: &Path, made: &Made, name: &str) {
-    let sink = LayoutSink::new(&named(path, name), None).unwrap();
+    let sink = LayoutSink::new(&named(path, name), None, None).unwrap();
     store(&sink, made, None).await.unwrap();
 }
 
@@ -61,7 +61,7 @@ async fn what_was_written_is_read() {
     let path = dir.path().join("new");
     for (dialect, name) in [(Dialect::Oci, "h.io/a:1"), (Dialect::Docker, "b")] {
         let made = image(dialect, name);
-        let sink = LayoutSink::new(&named(&path, name), None).unwrap();
+        let sink = LayoutSink::new(&named(&path, name), None, None).unwrap();
         assert_eq!(sink.current().await.unwrap(), None);
         store(&sink, &made, None).await.unwrap();
         assert_eq!(sink.current().await.unwrap().unwrap().digest, *made.manifest.digest());
@@ -80,7 +80,7 @@ async fn what_was_written_is_read() {
 async fn nothing_is_there_before_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let made = image(Dialect::Oci, "x");
-    let sink = LayoutSink::new(&named(dir.path(), "n"), None).unwrap();
+    let sink = LayoutSink::new(&named(dir.path(), "n"), None, None).unwrap();
     check_sink(&sink, &made).await;
     sink.publish(None, &made.manifest).await.unwrap();
     assert!(!dir.path().join(INDEX).exists() && !dir.path().join("blobs").exists());
@@ -100,7 +100,7 @@ async fn an_index_and_all_that_belongs_to_it() {
         "manifests": [one.manifest.descriptor(), inner.descriptor()],
     });
     let outer = Manifest::parse(list.to_string().into(), None).unwrap();
-    let sink = LayoutSink::new(&at(path, Entry::Only), None).unwrap();
+    let sink = LayoutSink::new(&at(path, Entry::Only), None, None).unwrap();
     put_as_child(&sink, &one).await.unwrap();
     put_as_child(&sink, &two).await.unwrap();
     let item = crate::transport::Item {
@@ -115,11 +115,11 @@ async fn an_index_and_all_that_belongs_to_it() {
     check_children(&source, &one).await;
     check_children(&source, &two).await;
 
-    let again = LayoutSink::new(&at(path, Entry::Only), None).unwrap();
+    let again = LayoutSink::new(&at(path, Entry::Only), None, None).unwrap();
     assert_eq!(again.presence(&outer.descriptor()).await.unwrap(), Presence::Complete);
     std::fs::remove_file(path.join(blob_path(&two.manifest.as_image().unwrap().config.digest)))
         .unwrap();
-    let again = LayoutSink::new(&at(path, Entry::Only), None).unwrap();
+    let again = LayoutSink::new(&at(path, Entry::Only), None, None).unwrap();
     assert_eq!(again.presence(&outer.descriptor()).await.unwrap(), Presence::Present);
     assert_eq!(again.presence(&one.manifest.descriptor()).await.unwrap(), Presence::Complete);
 }
@@ -144,7 +144,7 @@ async fn damaged_blobs_are_found_and_mended() {
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(error.chain().contains(&layer.digest.to_string()), "{error:?}");
     }
-    let sink = LayoutSink::new(&named(dir.path(), "n"), None).unwrap();
+    let sink = LayoutSink::new(&named(dir.path(), "n"), None, None).unwrap();
     assert_eq!(sink.presence(&layers[0]).await.unwrap(), Presence::Missing);
     assert_eq!(sink.presence(&made.manifest.descriptor()).await.unwrap(), Presence::Missing);
     drop(sink);
@@ -174,7 +174,7 @@ async fn links_and_pipes_in_a_layout_are_not_followed() {
 #[tokio::test]
 async fn what_is_no_layout_says_so() {
     let dir = tempfile::tempdir().unwrap();
-    let open = async |path: &Path| LayoutSource::open(&at(path, Entry::Only), amd64()).await;
+    let open = async |path: &Path| LayoutSource::open(&at(path, Entry::Only), amd64(), None).await;
     for path in [dir.path().join("missing"), dir.path().to_owned()] {
         let error = open(&path).await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::NotFound);
@@ -184,7 +184,7 @@ async fn what_is_no_layout_says_so() {
         std::fs::write(dir.path().join(INDEX), bad).unwrap();
         assert_eq!(open(dir.path()).await.err().unwrap().kind(), ErrorKind::Invalid);
         let made = image(Dialect::Oci, "x");
-        let sink = LayoutSink::new(&named(dir.path(), "n"), None).unwrap();
+        let sink = LayoutSink::new(&named(dir.path(), "n"), None, None).unwrap();
         let error = store(&sink, &made, None).await.unwrap_err();
         assert!(error.chain().contains("index.json of oci:"), "{error:?}");
         assert_eq!(std::fs::read_to_string(dir.path().join(INDEX)).unwrap(), bad);
@@ -194,7 +194,7 @@ async fn what_is_no_layout_says_so() {
     assert_eq!(empty.resolve().await.unwrap_err().kind(), ErrorKind::NotFound);
     std::fs::write(dir.path().join("oci-layout"), r#"{"imageLayoutVersion":"2.0.0"}"#).unwrap();
     assert_eq!(open(dir.path()).await.err().unwrap().kind(), ErrorKind::Unsupported);
-    assert!(LayoutSink::new(&at(dir.path(), Entry::Nth(0)), None).is_err());
+    assert!(LayoutSink::new(&at(dir.path(), Entry::Nth(0)), None, None).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -227,7 +227,7 @@ async fn garbage_is_what_no_name_leads_to() {
         (image(Dialect::Oci, "old"), image(Dialect::Oci, "new"), image(Dialect::Docker, "kept"));
     save(path, &old, "n").await;
     save(path, &new, "n").await;
-    let sink = LayoutSink::new(&named(path, "list"), None).unwrap();
+    let sink = LayoutSink::new(&named(path, "list"), None, None).unwrap();
     put_as_child(&sink, &kept).await.unwrap();
     put_as_child(&sink, &signature(&kept)).await.unwrap();
     sink.publish(None, &index(&[&kept])).await.unwrap();
@@ -237,7 +237,7 @@ async fn garbage_is_what_no_name_leads_to() {
     std::fs::create_dir(path.join(".creel-dead")).unwrap();
 
     // A writer at work: it found the old config and brings something new.
-    let writer = LayoutSink::new(&named(path, "old"), None).unwrap();
+    let writer = LayoutSink::new(&named(path, "old"), None, None).unwrap();
     let old_config = &old.manifest.as_image().unwrap().config;
     assert_eq!(writer.presence(old_config).await.unwrap(), Presence::Present);
     put_children(&writer, &old).await.unwrap();
@@ -285,7 +285,7 @@ async fn referrers_are_found_however_they_are_listed() {
     let other = image(Dialect::Oci, "other");
     save(path, &made, "n").await;
     let signed = signature(&made);
-    let sink = LayoutSink::new(&at(path, Entry::Only), None).unwrap();
+    let sink = LayoutSink::new(&at(path, Entry::Only), None, None).unwrap();
     store(&sink, &signed, None).await.unwrap();
     drop(sink);
     check(&source(&at(path, Entry::Only)).await, &made).await;
@@ -301,7 +301,7 @@ async fn referrers_are_found_however_they_are_listed() {
     let foreign = signature(&other);
     let list = index(&[&signed, &foreign]);
     let tag = format!("sha256-{}", subject.digest.hex());
-    let sink = LayoutSink::new(&named(path, &tag), None).unwrap();
+    let sink = LayoutSink::new(&named(path, &tag), None, None).unwrap();
     put_as_child(&sink, &foreign).await.unwrap();
     store(&sink, &signed, None).await.unwrap();
     sink.publish(None, &list).await.unwrap();
@@ -325,7 +325,7 @@ async fn referrers_are_found_however_they_are_listed() {
 #[tokio::test]
 async fn content_without_a_descriptor_gets_one() {
     let dir = tempfile::tempdir().unwrap();
-    let sink = LayoutSink::new(&named(dir.path(), "n"), None).unwrap();
+    let sink = LayoutSink::new(&named(dir.path(), "n"), None, None).unwrap();
     let item = crate::transport::Item { kind: crate::transport::ItemKind::Other, descriptor: None };
     let got = sink.put(item, Blob::Unnamed(Box::new(&b"made"[..]))).await.unwrap();
     let expected = Descriptor::of(MediaType::Other("application/octet-stream".into()), b"made");
@@ -365,7 +365,7 @@ async fn images_on_their_way_into_one_layout_share_content_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path();
     let (one, two) = (image(Dialect::Oci, "1"), image(Dialect::Oci, "2"));
-    let first = LayoutSink::new(&named(path, "one"), None).unwrap();
+    let first = LayoutSink::new(&named(path, "one"), None, None).unwrap();
     let second = first.renamed(&named(path, "two")).unwrap();
     put_children(&first, &one).await.unwrap();
     let shared = &two.manifest.as_image().unwrap().layers[1];

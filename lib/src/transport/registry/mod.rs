@@ -261,6 +261,11 @@ impl Sink for RegistrySink {
         self.repository.put_manifest(name.or(own), root).await
     }
 
+    async fn holds(&self, blob: &Descriptor) -> Result<bool> {
+        self.repository.forget_blob(&blob.digest);
+        self.repository.has_blob(&blob.digest).await
+    }
+
     async fn finish(&self) -> Result<()> {
         let unused =
             std::mem::take(&mut *self.begun.lock().unwrap_or_else(PoisonError::into_inner));

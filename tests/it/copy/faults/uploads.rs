@@ -117,8 +117,25 @@ fn a_blob_that_the_registry_forgot_fails_the_copy() {
     let hex = &f.layer()["sha256:".len()..];
     to.inject(always("PUT", Kind::Upload).path(hex), Fault::Forget);
     to.inject(always("PUT", Kind::Upload), Fault::unset("Docker-Content-Digest"));
+    to.clear_log();
     f.to(&to.image("app:1")).run().fails(6).says("does not have it");
-    assert_eq!(to.count("PUT", Kind::Manifest), 1);
+    assert_eq!(to.count("PUT", Kind::Manifest), 0);
+}
+
+#[test]
+fn a_blob_that_the_registry_forgot_once_is_sent_again() {
+    let f = Fixture::new(10_000);
+    for pieces in [&[][..], &["--upload-piece", "3000"]] {
+        let to = TestRegistry::start();
+        let hex = &f.layer()["sha256:".len()..];
+        let lost = to.inject(once("PUT", Kind::Upload).path(hex), Fault::Forget);
+        let output = f.to(&to.image("app:1")).args(pieces).run().success();
+        output.says(f.layer()).says("sent again");
+        assert_eq!(lost.fired(), 1);
+        to.assert_whole("app");
+        let puts = to.count("PUT", Kind::Manifest);
+        assert_eq!(puts, 2, "{}", to.log_text());
+    }
 }
 
 #[test]

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tar::{Builder, EntryType, Header};
 
-use super::super::content::{Content, Descriptor, HashWriter, Noise, Spool};
+use super::super::content::{Content, Descriptor, HashWriter, Noise, Spool, sha256};
 use super::Format;
+use super::table::{self, Lie, Member, TableForm};
 
 /// When all files were last changed, unless told otherwise: 2001-09-09 01:46:40 UTC.
 pub const MTIME: u64 = 1_000_000_000;
@@ -32,6 +33,7 @@ pub struct Layer {
     comment: Option<String>,
     tail: Option<Bytes>,
     raw: Option<(Bytes, String)>,
+    table: Option<(TableForm, Option<Lie>)>,
 }
 
 #[derive(Clone)]
@@ -51,6 +53,15 @@ struct Entry {
 enum Data {
     Bytes(Bytes),
     Noise { seed: u64, len: u64 },
+}
+
+impl Data {
+    fn reader(&self) -> Box<dyn Read> {
+        match self {
+            Data::Bytes(bytes) => Box::new(Cursor::new(bytes.clone())),
+            Data::Noise { seed, len } => Box::new(Noise::new(*seed, *len)),
+        }
+    }
 }
 
 /// An empty layer, gzip-compressed unless told otherwise.
@@ -197,6 +208,18 @@ impl Layer {
         self.compression(Compression::Zstd)
     }
 
+    /// With a table of contents in the blob, and what annotations say about it.
+    pub fn table(mut self, form: TableForm) -> Layer {
+        self.table = Some((form, None));
+        self.compression(form.compression())
+    }
+
+    /// The same, with a table that is changed before its digest is made.
+    pub fn false_table(mut self, form: TableForm, change: Lie) -> Layer {
+        self.table = Some((form, Some(change)));
+        self.compression(form.compression())
+    }
+
     /// Another media type than format and compression give.
     pub fn media_type(mut self, media_type: &str) -> Layer {
         self.media_type = Some(media_type.into());
@@ -252,13 +275,23 @@ impl Layer {
     }
 
     pub(super) fn build(&self, format: Format) -> BuiltLayer {
-        let (content, diff_id, digest) = match &self.raw {
-            Some((blob, diff_id)) => {
+        let mut annotations = Map::new();
+        let (content, diff_id, digest) = match (&self.raw, self.table) {
+            (None, Some((form, change))) => {
+                let members: Vec<Member> = self.entries.iter().map(Entry::member).collect();
+                let packed = table::pack(form, &members, change);
+                let told = packed.annotations.into_iter();
+                annotations.extend(told.map(|(key, value)| (key, json!(value))));
+                let content = Content::from(Bytes::from(packed.blob));
+                let digest = content.digest_like("sha256:");
+                (content, sha256(&packed.tar), digest)
+            }
+            (Some((blob, diff_id)), _) => {
                 let content = Content::from(blob.clone());
                 let digest = content.digest_like("sha256:");
                 (content, diff_id.clone(), digest)
             }
-            None => self.pack(),
+            (None, None) => self.pack(),
         };
         let media_type = self.media_type.clone();
         let media_type = media_type.unwrap_or_else(|| self.usual_media_type(format));
@@ -266,8 +299,10 @@ impl Layer {
         if !self.urls.is_empty() {
             descriptor = descriptor.with("urls", json!(self.urls));
         }
-        if !self.annotations.is_empty() {
-            descriptor = descriptor.with("annotations", Value::Object(self.annotations.clone()));
+        // What a test says itself counts more.
+        annotations.extend(self.annotations.clone());
+        if !annotations.is_empty() {
+            descriptor = descriptor.with("annotations", Value::Object(annotations));
         }
         BuiltLayer { descriptor, diff_id, compression: self.compression, content }
     }
@@ -316,8 +351,18 @@ impl Layer {
 }
 
 impl Entry {
+    fn member(&self) -> Member {
+        let mut tar = Builder::new(Vec::new());
+        let header = self.append(&mut tar);
+        let content = table::all(self.data.reader());
+        let mut head = tar.get_ref().clone();
+        head.truncate(head.len() - content.len().next_multiple_of(512));
+        let item = table::item(&header, &self.name, self.link.as_deref(), &self.pax);
+        Member { head, content, item }
+    }
+
     /// Writes name and link target as raw bytes: `tar` would refuse `..` and absolute ones.
-    fn append<W: Write>(&self, tar: &mut Builder<W>) {
+    fn append<W: Write>(&self, tar: &mut Builder<W>) -> Header {
         let mut pax = self.pax.clone();
         let mut header = Header::new_ustar();
         let mut put = |field: &mut [u8], text: &[u8], key: &str| {
@@ -331,9 +376,9 @@ impl Entry {
         if let Some(link) = &self.link {
             put(&mut header.as_old_mut().linkname, link, "linkpath");
         }
-        let (data, len): (Box<dyn Read>, u64) = match &self.data {
-            Data::Bytes(bytes) => (Box::new(Cursor::new(bytes.clone())), bytes.len() as u64),
-            Data::Noise { seed, len } => (Box::new(Noise::new(*seed, *len)), *len),
+        let len = match &self.data {
+            Data::Bytes(bytes) => bytes.len() as u64,
+            Data::Noise { len, .. } => *len,
         };
         header.set_entry_type(self.kind);
         header.set_mode(self.mode);
@@ -348,7 +393,8 @@ impl Entry {
         header.set_cksum();
         let records = pax.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
         tar.append_pax_extensions(records).expect("writing PAX records");
-        tar.append(&header, data).expect("writing a tar entry");
+        tar.append(&header, self.data.reader()).expect("writing a tar entry");
+        header
     }
 }
 

@@ -19,6 +19,7 @@
 mod index;
 mod layer;
 mod schema1;
+mod table;
 mod write;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use serde_json::{Map, Value, json};
 pub use self::index::{ArtifactBuilder, IndexBuilder, artifact, index, three_platforms};
 pub use self::layer::{BuiltLayer, Compression, Layer, MTIME, layer};
 pub use self::schema1::schema1;
+pub use self::table::{Lie, TableForm};
 pub use self::write::DockerSave;
 
 use super::content::{Content, Descriptor};

@@ -1,20 +1,44 @@
 //! Reports as text or JSON.
 
+mod diff;
+mod files;
+mod packages;
+mod waste;
+
 use creel::cli;
 use creel::error::{Error, Result};
-use creel::inspect::{ImageSummary, Summary, Tree};
-use creel::store::Image;
+use creel::inspect::{self, Freshness, ImageSummary, Summary, Tree};
 use serde::Serialize;
 use serde_json::Value;
 
+pub use diff::{MANY, diff};
+pub use files::{FileRow, file_rows, files};
+pub use packages::packages;
+pub use waste::{SOME, gate, waste};
+
 /// A report with the name of what it is about.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Named<'a, T> {
     /// The name as it was found.
     pub name: String,
     /// The report.
     #[serde(flatten)]
     pub report: &'a T,
+    /// How it stands to its base, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<&'a BaseState>,
+}
+
+/// How an image stands to its base.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BaseState {
+    #[serde(flatten)]
+    pub freshness: Option<Freshness>,
+    /// Why that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 pub fn text(text: &str) -> Result<()> {
@@ -28,14 +52,18 @@ pub fn json(value: &impl Serialize) -> Result<()> {
 }
 
 /// One screen.
-pub fn summary(name: &str, summary: &Summary) -> String {
+pub fn summary(name: &str, summary: &Summary, base: Option<&BaseState>) -> String {
+    let kind = if summary.media_type.is_index() { "index" } else { "digest" };
     let mut lines = vec![
         ("name", name.to_owned()),
-        ("digest", format!("{}  ({})", summary.digest, summary.media_type)),
+        (kind, format!("{}  ({})", summary.digest, summary.media_type)),
     ];
+    let chosen = summary.image.as_ref().map(|image| &image.digest);
     for entry in summary.entries.iter().filter(|entry| !entry.attestation) {
         let platform = entry.platform.clone().unwrap_or_else(|| "(no platform)".to_owned());
-        lines.push(("", format!("{platform:20} {}", entry.digest)));
+        let size = entry.size.map(|size| format!("  {}", cli::bytes(size))).unwrap_or_default();
+        let mark = if chosen == Some(&entry.digest) { "  (this one)" } else { "" };
+        lines.push(("", format!("{platform:16} {}{size}{mark}", entry.digest)));
     }
     let attestations = summary.entries.iter().filter(|entry| entry.attestation).count();
     if attestations > 0 {
@@ -45,14 +73,28 @@ pub fn summary(name: &str, summary: &Summary) -> String {
         lines.push(("artifact", kind.clone()));
     }
     if let Some(image) = &summary.image {
-        lines.extend(image_lines(image));
+        lines.extend(image_lines(image, base));
+    }
+    for blob in &summary.blobs {
+        let title = blob.title.clone().unwrap_or_default();
+        let (size, kind) = (cli::bytes(blob.size), &blob.media_type);
+        lines.push(("blob", format!("{}  {size}  {kind}  {title}", blob.digest)));
     }
     for (key, value) in &summary.annotations {
         lines.push(("annotation", format!("{key}={value}")));
     }
+    for referrer in &summary.referrers {
+        let to = if referrer.subject == summary.digest { "the name" } else { "this image" };
+        let kind = &referrer.artifact_type;
+        lines.push(("referrer", format!("{}  {kind}, about {to}", referrer.digest)));
+    }
+    for problem in &summary.problems {
+        lines.push(("problem", problem.clone()));
+    }
     let mut out = String::new();
     for (label, value) in lines {
-        out.push_str(&format!("{label:12} {}\n", printable(&value)));
+        out.push_str(format!("{label:12} {}", printable(&value)).trim_end());
+        out.push('\n');
     }
     if let Some(image) = &summary.image {
         out.push('\n');
@@ -61,15 +103,26 @@ pub fn summary(name: &str, summary: &Summary) -> String {
     out
 }
 
-fn image_lines(image: &ImageSummary) -> Vec<(&'static str, String)> {
+fn image_lines(image: &ImageSummary, base: Option<&BaseState>) -> Vec<(&'static str, String)> {
+    let unpacked = image.unpacked.map(|size| format!(", {} unpacked", cli::bytes(size)));
+    let unpacked = unpacked.unwrap_or_default();
+    let created = image.created.clone().unwrap_or_else(|| "(not told)".to_owned());
+    let age = inspect::age(&created).map(|age| format!("  ({age})")).unwrap_or_default();
+    let (size, count) = (cli::bytes(image.size), image.layers.len());
     let mut lines = vec![
         ("image", format!("{}  {}", image.platform, image.digest)),
         ("id", image.id.to_string()),
-        ("created", image.created.clone().unwrap_or_else(|| "(not told)".to_owned())),
-        ("size", format!("{} compressed, {} layers", cli::bytes(image.size), image.layers.len())),
+        ("created", format!("{created}{age}")),
+        ("size", format!("{size} compressed{unpacked}, {count} layers")),
     ];
-    if let Some(base) = &image.base_name {
-        lines.push(("base", format!("{base} {}", image.base_digest.clone().unwrap_or_default())));
+    if let Some(name) = &image.base_name {
+        lines.push(("base", format!("{name} {}", image.base_digest.clone().unwrap_or_default())));
+    }
+    match base.map(|base| (&base.freshness, &base.problem)) {
+        Some((Some(now), _)) if now.up_to_date => lines.push(("", "up to date".to_owned())),
+        Some((Some(now), _)) => lines.push(("", format!("out of date: it is {} now", now.current))),
+        Some((None, Some(problem))) => lines.push(("", format!("not compared: {problem}"))),
+        _ => {}
     }
     const SHOWN: [(&str, &str); 9] = [
         ("Entrypoint", "entrypoint"),
@@ -123,11 +176,15 @@ pub fn layers(image: &ImageSummary) -> String {
         .layers
         .iter()
         .map(|layer| {
-            let by = layer.created_by.clone().unwrap_or_default();
-            vec![layer.digest.short().to_owned(), cli::bytes(layer.size), shortened(&by)]
+            vec![
+                layer.digest.short().to_owned(),
+                cli::bytes(layer.size),
+                layer.unpacked.map_or_else(|| "-".to_owned(), cli::bytes),
+                shortened(layer.created_by.as_deref().unwrap_or_default()),
+            ]
         })
         .collect();
-    cli::table(&["LAYER", "SIZE", "MADE BY"], &rows)
+    cli::table(&["LAYER", "SIZE", "UNPACKED", "MADE BY"], &rows)
 }
 
 /// History, newest first, as `docker history` shows it.
@@ -145,17 +202,6 @@ pub fn history(image: &ImageSummary) -> String {
         })
         .collect();
     cli::table(&["CREATED", "SIZE", "MADE BY"], &rows)
-}
-
-/// Names in the store.
-pub fn images(images: &[Image]) -> String {
-    let rows: Vec<Vec<String>> = images
-        .iter()
-        .map(|image| {
-            vec![image.name.clone(), image.descriptor.digest.to_string(), image.updated.clone()]
-        })
-        .collect();
-    cli::table(&["NAME", "DIGEST", "UPDATED"], &rows)
 }
 
 /// A tree with lines that show what belongs to what.
@@ -185,18 +231,28 @@ fn branch(node: &Tree, first: &str, rest: &str, out: &mut String) {
     }
 }
 
+/// Rows in columns, without a head.
+fn columns(rows: &[Vec<String>]) -> String {
+    let head = vec![""; rows.first().map_or(0, Vec::len)];
+    let table = cli::table(&head, rows);
+    table.split_once('\n').map(|(_, rest)| rest.to_owned()).unwrap_or_default()
+}
+
 /// What fits on a line of a terminal.
 fn shortened(text: &str) -> String {
-    const WIDTH: usize = 72;
+    shortened_to(text, 72)
+}
+
+fn shortened_to(text: &str, width: usize) -> String {
     let text = printable(&text.split_whitespace().collect::<Vec<_>>().join(" "));
-    if text.chars().count() <= WIDTH {
+    if text.chars().count() <= width {
         return text;
     }
-    format!("{}…", text.chars().take(WIDTH - 1).collect::<String>())
+    format!("{}…", text.chars().take(width - 1).collect::<String>())
 }
 
 /// Text from an image may hold escape sequences that would act on a terminal.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|character| match character.is_control() {
             true => character.escape_default().collect::<Vec<_>>(),

@@ -1,0 +1,176 @@
+//! The command line: how commands are run.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use creel::build::dockerfile::Network;
+use creel::runtime::CdiName;
+use creel::runtime::flags::{parse_device, parse_size, parse_ulimit, parse_volume};
+use creel::runtime::options::{DeviceRequest, MountRequest, MountSource, Ulimit};
+
+/// How commands are run.
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// The network of commands that do not say: default, none or host.
+    #[arg(long, value_name = "MODE", value_parser = network, default_value = "default")]
+    pub(crate) network: Network,
+    /// What commands may ask for: network.host, security.insecure, device (repeatable).
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub(crate) allow: Vec<String>,
+    /// A further line of /etc/hosts (repeatable).
+    #[arg(long, value_name = "NAME:ADDRESS", value_parser = host_entry)]
+    pub(crate) add_host: Vec<(String, IpAddr)>,
+    /// A secret for RUN --mount=type=secret: id=ID,src=FILE or id=ID,env=NAME (repeatable).
+    #[arg(long, value_name = "SPEC", value_parser = secret)]
+    pub(crate) secret: Vec<(String, SecretPlace)>,
+    /// An SSH agent for RUN --mount=type=ssh: ID[=SOCKET] (repeatable).
+    #[arg(long, value_name = "ID[=SOCKET]", num_args = 0..=1, default_missing_value = "default")]
+    pub(crate) ssh: Vec<String>,
+    /// Size of /dev/shm.
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    pub(crate) shm_size: Option<u64>,
+    /// A limit for processes, as in nofile=1024:2048 (repeatable).
+    #[arg(long, value_name = "TYPE=SOFT[:HARD]", value_parser = parse_ulimit)]
+    pub(crate) ulimit: Vec<Ulimit>,
+    /// Mount a directory or file for every command: SOURCE:TARGET or
+    /// SOURCE:TARGET:ro (repeatable).
+    #[arg(short, long, value_name = "SOURCE:TARGET[:OPTIONS]", value_parser = volume)]
+    pub(crate) volume: Vec<MountRequest>,
+    /// Give commands a capability (repeatable).
+    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',')]
+    pub(crate) cap_add: Vec<String>,
+    /// Take a capability from commands (repeatable).
+    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',')]
+    pub(crate) cap_drop: Vec<String>,
+    /// Give commands a device of this machine: PATH, PATH:TARGET:rwm, or its CDI name (repeatable).
+    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    pub(crate) device: Vec<DevicePlace>,
+    /// Where CDI specifications are [default: /etc/cdi and /var/run/cdi] (repeatable).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cdi_spec_dir: Vec<PathBuf>,
+    /// How commands are confined: no-new-privileges, seccomp=FILE, apparmor=PROFILE, …
+    /// (repeatable).
+    #[arg(long, value_name = "OPTION")]
+    pub(crate) security_opt: Vec<String>,
+    /// Most memory of a command.
+    #[arg(short, long, value_name = "BYTES", value_parser = parse_size)]
+    pub(crate) memory: Option<u64>,
+    /// The cgroup that those of commands are made in.
+    #[arg(long, value_name = "CGROUP")]
+    pub(crate) cgroup_parent: Option<String>,
+    /// How commands are kept apart: oci (runc).
+    #[arg(long, value_name = "KIND", value_parser = isolation, default_value = "oci")]
+    pub(crate) isolation: Isolation,
+    /// When a command fails: run a shell where it failed, or keep its files.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) on_failure: Option<OnFailureWhat>,
+    /// The container runtime [default: runc, crun or youki].
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) runtime: Option<PathBuf>,
+}
+
+/// Where a secret is.
+#[derive(Clone)]
+pub(crate) enum SecretPlace {
+    /// In a file.
+    File(PathBuf),
+    /// In a variable of the environment.
+    Variable(String),
+}
+
+fn network(text: &str) -> Result<Network, String> {
+    match text {
+        "default" | "bridge" => Ok(Network::Default),
+        "none" => Ok(Network::None),
+        "host" => Ok(Network::Host),
+        other => Err(format!("{other:?} is none of default, none and host")),
+    }
+}
+
+/// A device.
+#[derive(Clone)]
+pub(crate) enum DevicePlace {
+    /// By its path.
+    Path(DeviceRequest),
+    /// By its CDI name.
+    Named(CdiName),
+}
+
+fn device(text: &str) -> Result<DevicePlace, String> {
+    match CdiName::parse(text) {
+        Some(name) => Ok(DevicePlace::Named(name)),
+        None => parse_device(text).map(DevicePlace::Path).map_err(|error| error.chain()),
+    }
+}
+
+/// What is done when a command fails.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnFailureWhat {
+    /// A shell runs among its files.
+    Shell,
+    /// They are copied into a new directory.
+    Keep,
+}
+
+/// How commands are kept apart: by a container runtime, the only way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Isolation;
+
+fn isolation(text: &str) -> Result<Isolation, String> {
+    match text {
+        "oci" | "runc" | "default" => Ok(Isolation),
+        "chroot" | "rootless" => Err(format!(
+            "{text} isolation is not offered: commands run in containers of an OCI runtime, which \
+             needs root so far"
+        )),
+        other => Err(format!("{other:?} is not oci")),
+    }
+}
+
+fn volume(text: &str) -> Result<MountRequest, String> {
+    let here =
+        std::env::current_dir().map_err(|error| format!("the current directory: {error}"))?;
+    let mut request = parse_volume(text, &here).map_err(|error| error.chain())?;
+    match &mut request.source {
+        MountSource::Bind { create, .. } => {
+            *create = false;
+            Ok(request)
+        }
+        _ => Err(format!("{text:?} names no directory or file: a path begins with / or .")),
+    }
+}
+
+fn host_entry(text: &str) -> Result<(String, IpAddr), String> {
+    let split = text.split_once(['=', ':']);
+    let (name, address) = split.ok_or_else(|| format!("{text:?} is not NAME:ADDRESS"))?;
+    let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
+    match bare.parse() {
+        Ok(address) if !name.is_empty() => Ok((name.to_owned(), address)),
+        _ => Err(format!("{text:?} is not NAME:ADDRESS")),
+    }
+}
+
+fn secret(text: &str) -> Result<(String, SecretPlace), String> {
+    let (mut id, mut place, mut kind) = (None, None, None);
+    for part in text.split(',') {
+        match part.split_once('=') {
+            Some(("id", value)) => id = Some(value.to_owned()),
+            Some(("src" | "source", value)) => place = Some(SecretPlace::File(value.into())),
+            Some(("env", value)) => place = Some(SecretPlace::Variable(value.to_owned())),
+            Some(("type", value @ ("file" | "env"))) => kind = Some(value),
+            _ => return Err(format!("{part:?} is none of id=, src=, env= and type=")),
+        }
+    }
+    let id = id.filter(|id| !id.is_empty()).ok_or("a secret needs an id=")?;
+    let place = match (place, kind) {
+        (Some(SecretPlace::File(path)), Some("env")) => {
+            SecretPlace::Variable(path.to_string_lossy().into_owned())
+        }
+        (Some(place), _) => place,
+        (None, Some("file")) => SecretPlace::File(id.clone().into()),
+        (None, _) if std::env::var_os(&id).is_some() => SecretPlace::Variable(id.clone()),
+        (None, _) => SecretPlace::File(id.clone().into()),
+    };
+    Ok((id, place))
+}

@@ -1,0 +1,140 @@
+//! How the commands of a build are run: flags and the environment.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use creel::build::{Cancel, Machine, OnFailure, RunSettings, SecretSource};
+use creel::error::{Error, IoContext, Result};
+use creel::runtime::flags::{apply_security_opt, parse_capabilities};
+use creel::runtime::options::{DeviceRequest, MountSource, Resources, SecurityOptions};
+use creel::runtime::{CDI_DIRECTORIES, CdiName, RunOptions};
+use creel::sys;
+
+use crate::run_args::{DevicePlace, OnFailureWhat, RunArgs, SecretPlace};
+
+/// Programs with runc's command line, best known first.
+const RUNTIMES: [&str; 3] = ["runc", "crun", "youki"];
+/// Where they are looked for besides a person's own `PATH`.
+const SYSTEM: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What commands are run by; `runtime` names the program.
+pub(crate) fn machine(runtime: Option<&Path>) -> Machine {
+    let mut env: Vec<(OsString, OsString)> = vec![("PATH".into(), SYSTEM.into())];
+    let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let state = match (sys::effective_uid(), &own) {
+        (0, _) => PathBuf::from("/run/creel"),
+        (_, Some(own)) if own.is_absolute() => own.join("creel"),
+        _ => std::env::temp_dir().join(format!("creel-{}", sys::effective_uid())),
+    };
+    if let Some(own) = own.filter(|_| sys::effective_uid() != 0) {
+        env.push(("XDG_RUNTIME_DIR".into(), own.into()));
+    }
+    Machine { runtime: program(runtime), env, state }
+}
+
+/// What was said, with what is found around.
+pub(crate) fn settings(args: &RunArgs, cancel: Arc<Cancel>) -> Result<RunSettings> {
+    let secrets = args.secret.iter().map(|(id, place)| Ok((id.clone(), source(place)?)));
+    for mount in &args.volume {
+        if let MountSource::Bind { path, .. } = &mount.source {
+            std::fs::metadata(path).doing(|| format!("looking for volume {}", path.display()))?;
+        }
+    }
+    let agents = args.ssh.iter().map(|text| match text.split_once('=') {
+        Some((id, socket)) => Ok((id.to_owned(), PathBuf::from(socket))),
+        None => Ok((text.clone(), PathBuf::from(variable("SSH_AUTH_SOCK")?))),
+    });
+    Ok(RunSettings {
+        machine: machine(args.runtime.as_deref()),
+        network: args.network,
+        allow: args.allow.clone(),
+        hosts: args.add_host.clone(),
+        secrets: secrets.collect::<Result<_>>()?,
+        agents: agents.collect::<Result<_>>()?,
+        options: RunOptions {
+            shm_size: args.shm_size,
+            ulimits: args.ulimit.clone(),
+            mounts: args.volume.clone(),
+            devices: args.device.iter().filter_map(by_path).collect(),
+            cap_add: parse_capabilities(&args.cap_add)?,
+            cap_drop: parse_capabilities(&args.cap_drop)?,
+            security: security(args)?,
+            cgroup_parent: args.cgroup_parent.clone(),
+            resources: Resources {
+                memory: args.memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+                ..Resources::default()
+            },
+            ..RunOptions::default()
+        },
+        devices: args.device.iter().filter_map(by_name).collect(),
+        cdi_directories: match args.cdi_spec_dir.as_slice() {
+            [] => CDI_DIRECTORIES.map(PathBuf::from).to_vec(),
+            some => some.to_vec(),
+        },
+        cancel: Some(cancel),
+        on_failure: match args.on_failure {
+            None => OnFailure::Remove,
+            Some(OnFailureWhat::Shell) => OnFailure::Shell,
+            Some(OnFailureWhat::Keep) => OnFailure::Keep(std::env::temp_dir()),
+        },
+    })
+}
+
+fn by_path(place: &DevicePlace) -> Option<DeviceRequest> {
+    match place {
+        DevicePlace::Path(device) => Some(device.clone()),
+        DevicePlace::Named(_) => None,
+    }
+}
+
+fn by_name(place: &DevicePlace) -> Option<CdiName> {
+    match place {
+        DevicePlace::Path(_) => None,
+        DevicePlace::Named(name) => Some(name.clone()),
+    }
+}
+
+fn security(args: &RunArgs) -> Result<SecurityOptions> {
+    let mut options = SecurityOptions::default();
+    for text in &args.security_opt {
+        apply_security_opt(&mut options, text, |path| {
+            std::fs::read(path).doing(|| format!("reading seccomp profile {path}"))
+        })?;
+    }
+    Ok(options)
+}
+
+/// Where a secret is that was given under this ID.
+pub(crate) fn secret(args: &RunArgs, id: &str) -> Result<Option<SecretSource>> {
+    let given = args.secret.iter().rev().find(|(known, _)| known == id);
+    given.map(|(_, place)| source(place)).transpose()
+}
+
+fn source(place: &SecretPlace) -> Result<SecretSource> {
+    Ok(match place {
+        SecretPlace::File(path) => SecretSource::File(path.clone()),
+        SecretPlace::Variable(name) => SecretSource::Value(variable(name)?.into_encoded_bytes()),
+    })
+}
+
+fn variable(name: &str) -> Result<OsString> {
+    std::env::var_os(name).ok_or_else(|| Error::usage(format!("{name} is not set")))
+}
+
+/// The program that was named, or the first one that is there.
+fn program(named: Option<&Path>) -> PathBuf {
+    let own = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> =
+        std::env::split_paths(&own).chain(std::env::split_paths(SYSTEM)).collect();
+    let find =
+        |name: &Path| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
+    match named {
+        Some(path) if path.components().count() > 1 => path.to_owned(),
+        Some(name) => find(name).unwrap_or_else(|| name.to_owned()),
+        None => RUNTIMES
+            .iter()
+            .find_map(|name| find(Path::new(name)))
+            .unwrap_or_else(|| PathBuf::from("runc")),
+    }
+}

@@ -1,0 +1,238 @@
+//! Images without a Dockerfile: `from`, `copy`, `add`, `config`, `commit`.
+
+use std::path::{Path, PathBuf};
+
+use creel::build::deliver::deliver;
+use creel::build::dockerignore::{Ignore, SHARED_FILE};
+use creel::build::working::{self, Changes, CommitOptions, CopyOptions, FromOptions, RunDefaults};
+use creel::build::{Pull, working::Format};
+use creel::cli;
+use creel::error::{Error, ErrorKind, IoContext, Result};
+use creel::runtime::flags;
+use creel::spec::{Compression, Platform};
+use creel::store::Store;
+use creel::transport::{Bare, Location, StoreName};
+
+use super::remote;
+use crate::args::{Global, ImageFormat, PullWhen};
+use crate::working_args::{CommitArgs, ConfigArgs, CopyArgs, DefaultArgs, FromArgs};
+use crate::{front, render};
+
+/// What else than `.dockerignore` may say what is left out.
+const OWN_IGNORE: &str = ".containerignore";
+
+/// The local store.
+pub(crate) fn store(global: &Global) -> Result<Store> {
+    Store::open(&front::surroundings(global)?.root)
+}
+
+/// Says what a person should know.
+pub(crate) fn warn(global: &Global) -> impl FnMut(&str) + Send + use<> {
+    let quiet = global.quiet;
+    move |text| {
+        if !quiet {
+            cli::say(format_args!("creel-build: warning: {text}"));
+        }
+    }
+}
+
+fn format(format: ImageFormat) -> Format {
+    match format {
+        ImageFormat::Oci => Format::Oci,
+        ImageFormat::Docker => Format::Docker,
+    }
+}
+
+/// `creel-build from IMAGE`.
+pub(crate) fn from(global: &Global, args: &FromArgs) -> Result<u8> {
+    let found = front::surroundings(global)?;
+    let store = Store::open(&found.root)?;
+    let platform = args.platform.clone().unwrap_or_else(Platform::host);
+    let remote = remote::remote(global, &args.bases.access, platform.clone(), found)?;
+    let options = FromOptions {
+        image: args.image.clone(),
+        name: args.name.clone(),
+        pull: match args.bases.pull {
+            PullWhen::Missing => Pull::Missing,
+            PullWhen::Always => Pull::Always,
+            PullWhen::Never => Pull::Never,
+        },
+        platform,
+        format: format(args.format),
+        defaults: defaults(&args.defaults)?,
+    };
+    let record = working::from(&store, &remote, &options, &mut warn(global))?;
+    write(args.cidfile.as_deref(), &record.id)?;
+    match global.json {
+        true => render::print_json(&serde_json::json!({"id": record.id, "name": record.name})),
+        false => render::print(&format!("{}\n", record.name)),
+    }
+    .map(|()| 0)
+}
+
+/// What commands will be run with, looked at now so that a mistake is told when it is made.
+fn defaults(args: &DefaultArgs) -> Result<RunDefaults> {
+    let base = std::env::current_dir().doing(|| "finding out the current directory")?;
+    let volume = |text: &String| {
+        flags::parse_volume(text, &base)?;
+        // The directory may be another one when commands run.
+        match text.starts_with('.') {
+            true => Ok(format!("{}/{text}", base.display())),
+            false => Ok(text.clone()),
+        }
+    };
+    if let Some(mode) = &args.network {
+        super::in_container::network(Some(mode))?;
+    }
+    for name in [&args.cap_add, &args.cap_drop] {
+        flags::parse_capabilities(name)?;
+    }
+    args.add_host.iter().try_for_each(|text| flags::parse_host_entry(text).map(drop))?;
+    args.ulimit.iter().try_for_each(|text| flags::parse_ulimit(text).map(drop))?;
+    Ok(RunDefaults {
+        volumes: args.volume.iter().map(volume).collect::<Result<_>>()?,
+        network: args.network.clone(),
+        cap_add: args.cap_add.clone(),
+        cap_drop: args.cap_drop.clone(),
+        hosts: args.add_host.clone(),
+        shm_size: args.shm_size,
+        ulimits: args.ulimit.clone(),
+    })
+}
+
+/// `creel-build copy CONTAINER SRC... DST` and `creel-build add …`.
+pub(crate) fn copy(global: &Global, args: &CopyArgs, add: bool) -> Result<u8> {
+    let found = front::surroundings(global)?;
+    let store = Store::open(&found.root)?;
+    let remote = remote::remote(global, &args.access, Platform::host(), found)?;
+    let (sources, destination) = match args.paths.split_last() {
+        Some((last, sources)) if !sources.is_empty() => (sources, Some(last.clone())),
+        _ => (args.paths.as_slice(), None),
+    };
+    let options = CopyOptions {
+        sources: sources.to_vec(),
+        destination,
+        add,
+        chown: args.chown.clone(),
+        chmod: args.chmod.clone(),
+        from: args.from.clone(),
+        context: args.contextdir.clone(),
+        ignore: ignore(args)?,
+        current: std::env::current_dir().doing(|| "finding out the current directory")?,
+        add_history: args.add_history,
+    };
+    let digest = working::copy(&store, &remote, &args.container, &options, &mut warn(global))?;
+    match global.quiet {
+        true => Ok(0),
+        false => render::print(&format!("{}\n", digest.hex())).map(|()| 0),
+    }
+}
+
+fn ignore(args: &CopyArgs) -> Result<Ignore> {
+    let usual = args.contextdir.iter().flat_map(|dir| {
+        [OWN_IGNORE, SHARED_FILE].map(|name| dir.join(name)).into_iter().filter(|p| p.is_file())
+    });
+    let Some(path) = args.ignorefile.clone().or_else(|| usual.into_iter().next()) else {
+        return Ok(Ignore::default());
+    };
+    let reading = || format!("reading {}", path.display());
+    let bytes = std::fs::read(&path).doing(reading)?;
+    Ignore::parse(&bytes).map_err(|error| Error::caused(ErrorKind::Invalid, reading(), error))
+}
+
+/// `creel-build config CONTAINER`.
+pub(crate) fn config(global: &Global, args: &ConfigArgs) -> Result<u8> {
+    let changes = Changes {
+        author: args.author.clone(),
+        arch: args.arch.clone(),
+        variant: args.variant.clone(),
+        os: args.os.clone(),
+        os_version: args.os_version.clone(),
+        os_features: args.os_feature.clone(),
+        cmd: args.cmd.clone(),
+        entrypoint: args.entrypoint.clone(),
+        env: args.env.clone(),
+        labels: args.label.clone(),
+        annotations: args.annotation.clone(),
+        ports: args.port.clone(),
+        volumes: args.volume.clone(),
+        on_build: args.onbuild.clone(),
+        user: args.user.clone(),
+        workdir: args.workingdir.clone(),
+        stop_signal: args.stop_signal.clone(),
+        shell: args.shell.clone(),
+        healthcheck: args.healthcheck.clone(),
+        healthcheck_interval: args.healthcheck_interval.clone(),
+        healthcheck_timeout: args.healthcheck_timeout.clone(),
+        healthcheck_start_period: args.healthcheck_start_period.clone(),
+        healthcheck_start_interval: args.healthcheck_start_interval.clone(),
+        healthcheck_retries: args.healthcheck_retries,
+        created_by: args.created_by.clone(),
+        history_comment: args.history_comment.clone(),
+        hostname: args.hostname.clone(),
+        domainname: args.domainname.clone(),
+        add_history: args.add_history,
+    };
+    working::config(&store(global)?, &args.container, &changes).map(|()| 0)
+}
+
+/// `creel-build commit CONTAINER [IMAGE]`.
+pub(crate) fn commit(global: &Global, args: &CommitArgs) -> Result<u8> {
+    let found = front::surroundings(global)?;
+    let store = Store::open(&found.root)?;
+    let remote = remote::remote(global, &args.access, Platform::host(), found)?;
+    let (mut names, mut places) = (Vec::new(), Vec::new());
+    for text in args.image.iter().chain(&args.tags) {
+        match Location::parse(text, Bare::Store)? {
+            Location::Store(name) => names.push(name),
+            place => places.push(place),
+        }
+    }
+    let options = CommitOptions {
+        names,
+        format: args.format.map(format),
+        squash: args.squash,
+        omit_history: args.omit_history,
+        annotations: args.annotations.iter().cloned().collect(),
+        unset_env: args.unsetenv.clone(),
+        epoch: epoch(args.timestamp)?,
+        remove: args.rm && places.is_empty(),
+    };
+    let made = working::commit(&store, &args.container, &options)?;
+    let mut digest = made.digest.clone();
+    let compression = match args.disable_compression {
+        true => Some(Compression::None),
+        false => args.compression.map(remote::compression),
+    };
+    for place in &places {
+        let name = StoreName::Digest(made.digest.clone());
+        digest = deliver(&store, &remote, &name, place, compression)?;
+    }
+    // What could not be brought elsewhere can be tried again.
+    if args.rm && !places.is_empty() {
+        working::remove(&store, &args.container)?;
+    }
+    write(args.iidfile.as_deref(), &made.config_digest.to_string())?;
+    write(args.digestfile.as_deref(), &digest.to_string())?;
+    match global.json {
+        true => render::print_json(&working::Committed { digest, ..made }),
+        false => render::print(&format!("{digest}\n")),
+    }
+    .map(|()| 0)
+}
+
+fn epoch(given: Option<i64>) -> Result<Option<i64>> {
+    let text = std::env::var("SOURCE_DATE_EPOCH").ok().filter(|text| !text.is_empty());
+    match (given, text) {
+        (Some(epoch), _) => Ok(Some(epoch)),
+        (None, Some(text)) => text.parse().map(Some).map_err(|_| {
+            Error::usage(format!("SOURCE_DATE_EPOCH is {text:?}, which is no number of seconds"))
+        }),
+        (None, None) => Ok(None),
+    }
+}
+
+fn write(path: Option<&Path>, text: &str) -> Result<()> {
+    let Some(path) = path.map(PathBuf::from) else { return Ok(()) };
+    std::fs::write(&path, text).doing(|| format!("writing {}", path.display()))
+}

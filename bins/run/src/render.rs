@@ -1,0 +1,171 @@
+//! Reports as text or JSON.
+
+use creel::run::{Listed, Status};
+use creel::store::Volume;
+use serde_json::{Value, json};
+
+/// Docker's text for no time.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+/// Characters of a command that a table shows.
+const COMMAND: usize = 20;
+
+/// A span of time in Docker's words.
+pub fn duration(seconds: i64) -> String {
+    let minutes = seconds / 60;
+    let hours = (seconds + 1800) / 3600;
+    match seconds {
+        ..1 => "Less than a second".to_owned(),
+        1 => "1 second".to_owned(),
+        2..60 => format!("{seconds} seconds"),
+        _ if minutes == 1 => "About a minute".to_owned(),
+        _ if minutes < 60 => format!("{minutes} minutes"),
+        _ if hours == 1 => "About an hour".to_owned(),
+        _ if hours < 48 => format!("{hours} hours"),
+        _ if hours < 24 * 14 => format!("{} days", hours / 24),
+        _ if hours < 24 * 60 => format!("{} weeks", hours / 24 / 7),
+        _ if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
+        _ => format!("{} years", hours / 24 / 365),
+    }
+}
+
+/// What a container does, in Docker's words.
+pub fn status(listed: &Listed, since: &dyn Fn(&str) -> i64) -> String {
+    let ago = |time: &Option<String>| {
+        time.as_deref().map_or("some time".to_owned(), |time| duration(since(time)))
+    };
+    let state = &listed.state;
+    match (state.status, state.exit_code) {
+        (Status::Created, _) => "Created".to_owned(),
+        (Status::Running, _) => format!("Up {}", ago(&state.started)),
+        (Status::Exited, Some(code)) => format!("Exited ({code}) {} ago", ago(&state.finished)),
+        (Status::Exited, None) => "Exited (unknown)".to_owned(),
+    }
+}
+
+/// One container for a list: what each column of `ps` says.
+pub fn row(listed: &Listed, whole: bool, since: &dyn Fn(&str) -> i64) -> Value {
+    let record = &listed.record;
+    let id = if whole { record.id.as_str() } else { record.id.get(..12).unwrap_or(&record.id) };
+    let mut command = record.command.join(" ");
+    if !whole && command.chars().count() > COMMAND {
+        command = command.chars().take(COMMAND - 1).chain(['…']).collect();
+    }
+    let labels: Vec<String> =
+        record.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    json!({
+        "ID": id,
+        "Image": record.image,
+        "Command": format!("\"{command}\""),
+        "CreatedAt": record.created,
+        "RunningFor": format!("{} ago", duration(since(&record.created))),
+        "Status": status(listed, since),
+        "State": state_word(listed.state.status),
+        "Ports": "",
+        "Names": record.name,
+        "Labels": labels.join(","),
+        "Networks": record.network,
+    })
+}
+
+fn state_word(status: Status) -> &'static str {
+    match status {
+        Status::Created => "created",
+        Status::Running => "running",
+        Status::Exited => "exited",
+    }
+}
+
+/// Everything about one container, in Docker's names.
+pub fn container(listed: &Listed) -> Value {
+    let (record, state) = (&listed.record, &listed.state);
+    let mounts: Vec<Value> = record
+        .mounts
+        .iter()
+        .map(|mount| {
+            json!({
+                "Type": mount.kind,
+                "Name": mount.name,
+                "Source": mount.source,
+                "Destination": mount.target,
+                "RW": !mount.read_only,
+            })
+        })
+        .collect();
+    let (path, arguments) = match record.command.split_first() {
+        Some((path, arguments)) => (path.as_str(), arguments),
+        None => ("", &[][..]),
+    };
+    json!({
+        "Id": record.id,
+        "Created": record.created,
+        "Path": path,
+        "Args": arguments,
+        "State": {
+            "Status": state_word(state.status),
+            "Running": state.status == Status::Running,
+            "Pid": state.pid.unwrap_or(0),
+            "ExitCode": state.exit_code.unwrap_or(if state.status == Status::Exited { -1 } else { 0 }),
+            "Error": state.error,
+            "StartedAt": state.started.as_deref().unwrap_or(NEVER),
+            "FinishedAt": state.finished.as_deref().unwrap_or(NEVER),
+        },
+        "Image": record.image_id,
+        "Name": format!("/{}", record.name),
+        "Mounts": mounts,
+        "HostConfig": {
+            "AutoRemove": record.remove,
+            "NetworkMode": record.network,
+            "Privileged": record.privileged,
+        },
+        "Config": {
+            "Hostname": record.hostname,
+            "User": record.user,
+            "Tty": record.terminal,
+            "OpenStdin": record.interactive,
+            "Env": record.env,
+            "Cmd": record.command,
+            "Image": record.image,
+            "WorkingDir": record.workdir,
+            "Labels": record.labels,
+        },
+        "NetworkSettings": {"IPAddress": record.address.map(|a| a.to_string()).unwrap_or_default()},
+    })
+}
+
+/// Everything about one volume, in Docker's names.
+pub fn volume(volume: &Volume, data: &std::path::Path) -> Value {
+    json!({
+        "CreatedAt": volume.created,
+        "Driver": "local",
+        "Labels": volume.labels,
+        "Mountpoint": data,
+        "Name": volume.name,
+        "Options": Value::Null,
+        "Scope": "local",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_of_time() {
+        for (seconds, text) in [
+            (0, "Less than a second"),
+            (1, "1 second"),
+            (59, "59 seconds"),
+            (60, "About a minute"),
+            (150, "2 minutes"),
+            (3599, "59 minutes"),
+            (3600, "About an hour"),
+            (2 * 3600, "2 hours"),
+            (48 * 3600, "2 days"),
+            (24 * 14 * 3600, "2 weeks"),
+            (24 * 60 * 3600, "2 months"),
+            (24 * 365 * 2 * 3600, "2 years"),
+        ] {
+            assert_eq!(duration(seconds), text, "{seconds}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `creel-run [run] IMAGE [COMMAND...]`.
+
+use creel::cli;
+use creel::error::{IoContext, Result};
+use creel::run::{self, Finished};
+use creel::sys::SignalQueue;
+
+use crate::args::RunArgs;
+use crate::context::Context;
+use crate::request;
+
+/// podman's code for a container whose time was over.
+const TIMED_OUT: u8 = 255;
+
+pub fn run(context: &Context, args: &RunArgs) -> Result<u8> {
+    let request = request::read(args)?;
+    let engine = context.engine(args.life.runtime.as_deref())?;
+    // Before there are threads.
+    let signals = SignalQueue::start().doing(|| "holding signals back")?;
+    let mut warn = |text: &str| cli::say(format_args!("creel-run: warning: {text}"));
+    let mut supply = || context.supply(&args.image);
+    // As with Docker, whoever sees nothing of the container gets its ID.
+    let unseen = !request.attached.stdout && !request.attached.stderr;
+    let mut began = |id: &str| {
+        if unseen {
+            // Nobody reads it, if that fails.
+            let _ = cli::print(format!("{id}\n").as_bytes());
+        }
+    };
+    match run::run(&engine, &request, &mut supply, &signals, &mut warn, &mut began)? {
+        // A process's code has eight bits.
+        Finished::Exited(code) => Ok((code & 0xff) as u8),
+        Finished::TimedOut => Ok(TIMED_OUT),
+        Finished::CannotStart(reason) => {
+            cli::say(format_args!("creel-run: {reason}"));
+            Ok(reason.code)
+        }
+    }
+}

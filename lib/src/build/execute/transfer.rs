@@ -1,0 +1,272 @@
+//! `COPY` and `ADD`.
+
+use std::sync::Mutex;
+
+use super::super::cache::{Key, Prints, StepKey};
+use super::super::diagnostic::Diagnostic;
+use super::super::dockerignore::Ignore;
+use super::super::graph::{Input, Place, Step, Transfer};
+use super::super::image::{Draft, Layer};
+use super::super::transfer::{Layout, Missing, Origin, Owner, Pattern, Placement, select};
+use super::super::view::{View, join};
+use super::elsewhere::Brought;
+use super::inputs::{Files, Taken};
+use super::options::{Failure, StepName};
+use super::stage::How;
+use super::{BuildResult, Builder, locked};
+use crate::error::{Error, ErrorKind, Result};
+use crate::spec::Digest;
+use crate::sys::Meta;
+
+/// What each source means.
+type Found = Vec<Taken>;
+
+impl Builder<'_> {
+    pub(super) fn transfer(
+        &self,
+        draft: &mut Draft,
+        step: &Step,
+        transfer: &Transfer,
+        name: StepName<'_>,
+    ) -> BuildResult<How> {
+        if !transfer.sources.iter().any(|source| matches!(source, Place::Path(_))) {
+            return self.take_files(draft, step, transfer, name, None);
+        }
+        let from = transfer.from.as_ref().unwrap_or(&Input::Context);
+        match self.directory(from) {
+            Some(context) => {
+                let files =
+                    Files { origin: &context.origin, prints: &context.prints, keep_owners: false };
+                self.take_files(draft, step, transfer, name, Some(&files))
+            }
+            None if *from == Input::Context => {
+                Err(Error::not_found("there is no build context to take files from").into())
+            }
+            None => self.take_of_image(draft, step, transfer, name, from),
+        }
+    }
+
+    /// Takes files of a stage or an image.
+    fn take_of_image(
+        &self,
+        draft: &mut Draft,
+        step: &Step,
+        transfer: &Transfer,
+        name: StepName<'_>,
+        from: &Input,
+    ) -> BuildResult<How> {
+        let source = self.source_draft(from)?;
+        let mut key = Key::new("from");
+        key.text(self.parts(draft, transfer).key("copy").hex());
+        key.texts(transfer.sources.iter().map(Place::text));
+        key.texts(transfer.exclude.iter().map(String::as_str));
+        let mut inputs = Key::new("chain");
+        inputs.maybe(source.chain().as_ref().map(|chain| chain.0.hex()));
+        // The same files of the same image need not even be looked at.
+        let key = StepKey { definition: key.finish(), inputs: inputs.finish() };
+        let flight = match self.take_off(&key, name)? {
+            Ok(flight) => flight,
+            Err(made) => {
+                draft.push_layer(step, Layer::plain(made.diff_id, made.size), &made.created);
+                return Ok(How::Cached);
+            }
+        };
+        let how = self.in_own_mounts(|| {
+            let tree = self.mounted(&source)?;
+            let title = match from {
+                Input::Image(name) => format!("image {name}"),
+                Input::Stage(index) => {
+                    format!("stage {}", self.checked.plan.stages[*index].title(*index))
+                }
+                _ => "what it is copied from".to_owned(),
+            };
+            let origin = Origin::image(crate::sys::Root::open(tree.path())?, &title);
+            let prints = Mutex::new(Prints::passing());
+            let files = Files { origin: &origin, prints: &prints, keep_owners: true };
+            self.take_files(draft, step, transfer, name, Some(&files))
+        })?;
+        if let Some(made) = self.last_made(draft) {
+            self.land(flight, key, made)?;
+        }
+        Ok(how)
+    }
+
+    fn take_files(
+        &self,
+        draft: &mut Draft,
+        step: &Step,
+        transfer: &Transfer,
+        name: StepName<'_>,
+        files: Option<&Files<'_>>,
+    ) -> BuildResult<How> {
+        let exclude = Ignore::parse(transfer.exclude.join("\n").as_bytes())
+            .map_err(|error| Error::caused(ErrorKind::Invalid, "--exclude", error))?;
+        let parts = self.parts(draft, transfer);
+        let definition = parts.key("copy");
+        let known = self.may_find(name.stage) && self.cache.knows(&definition);
+        let mut found = Found::new();
+        for source in &transfer.sources {
+            let Place::Path(text) = source else {
+                found.push(Taken::Elsewhere(self.look_elsewhere(source, transfer, known)?));
+                continue;
+            };
+            let Some(files) = files else { continue };
+            let pattern = Pattern { text, exclude: &exclude, parents: transfer.parents };
+            match select(files.origin, &pattern)? {
+                Ok(chosen) => found.push(Taken::Files(chosen)),
+                Err(missing) => return Err(self.missing(step, files.origin, &missing)),
+            }
+        }
+        if known {
+            let inputs = self.inputs(transfer, files, &found)?;
+            let key = StepKey { definition: definition.clone(), inputs };
+            if let Some(made) = self.find(&key, name.stage)? {
+                self.remember(&made);
+                draft.push_layer(step, Layer::plain(made.diff_id, made.size), &made.created);
+                return Ok(How::Cached);
+            }
+        }
+        self.reporter.event(super::BuildEvent::Begun(name));
+        // The files are read once: while they are copied, unless that is to be explained before.
+        let (first, last) = match self.options.explain {
+            true => (Some(parts), None),
+            false => (None, Some(parts)),
+        };
+        if let Some(parts) = first {
+            self.explain_files(name, parts, transfer, files, &found)?;
+        }
+        let brought = self.bring_all(&mut found, &exclude, transfer.unpack == Some(true))?;
+        self.copy(draft, step, transfer, files, (&found, brought), definition)?;
+        if let Some(parts) = last {
+            self.explain_files(name, parts, transfer, files, &found)?;
+        }
+        Ok(How::Made)
+    }
+
+    /// The content of all sources from elsewhere, in their order.
+    fn bring_all(&self, found: &mut Found, exclude: &Ignore, unpack: bool) -> Result<Vec<Brought>> {
+        let elsewhere = found.iter_mut().filter_map(|taken| match taken {
+            Taken::Elsewhere(source) => Some(source),
+            Taken::Files(_) => None,
+        });
+        elsewhere.map(|source| self.bring(source, exclude, unpack)).collect()
+    }
+
+    /// Makes the layer.
+    fn copy(
+        &self,
+        draft: &mut Draft,
+        step: &Step,
+        transfer: &Transfer,
+        files: Option<&Files<'_>>,
+        (found, brought): (&Found, Vec<Brought>),
+        definition: Digest,
+    ) -> Result<()> {
+        let view = match !transfer.link || transfer.chown.is_some() {
+            true => self.view(&draft.layers)?,
+            false => View::default(),
+        };
+        let owner = match &transfer.chown {
+            Some(text) => Some(self.named_owner(&view, text)?),
+            None if files.is_some_and(|files| files.keep_owners) => None,
+            None => Some(Owner::default()),
+        };
+        let chosen = || found.iter().flat_map(Taken::files);
+        let all = || chosen().chain(brought.iter().flat_map(|brought| &brought.chosen));
+        let times = all().flat_map(|chosen| {
+            std::iter::once(chosen.meta.mtime).chain(chosen.inside.iter().map(|(_, m)| m.mtime))
+        });
+        let made_at = times.max().unwrap_or_else(|| self.made_at());
+        let mut layout = Layout::new(Placement {
+            view: Some(&view).filter(|_| !transfer.link),
+            owner,
+            chmod: transfer.chmod.as_ref(),
+            made_at,
+        });
+        let (target, there) = layout.destination(&transfer.destination)?;
+        let into = there || transfer.destination.ends_with('/');
+        let count = all().count() + transfer.documents.len();
+        if count > 1 && !into && !transfer.parents {
+            return Err(Error::invalid(format!(
+                "{count} files go to {}, which is no directory (end it with a / to make one)",
+                transfer.destination
+            )));
+        }
+        // What is not of the origin, which is the first, comes behind it.
+        let mut others: Vec<Origin> = Vec::new();
+        let mut brought = brought.into_iter();
+        for taken in found {
+            let (number, chosen, unpacked) = match taken {
+                Taken::Files(chosen) => (0, chosen.clone(), false),
+                Taken::Elsewhere(_) => {
+                    let Some(brought) = brought.next() else { continue };
+                    others.push(brought.origin);
+                    (others.len(), brought.chosen, brought.unpacked)
+                }
+            };
+            let local = files.filter(|_| number == 0);
+            for chosen in &chosen {
+                let archive = match local.filter(|_| transfer.add && transfer.unpack != Some(false))
+                {
+                    Some(files) => self.unpacked(files.origin, chosen)?,
+                    None => None,
+                };
+                if let Some((origin, whole)) = archive {
+                    others.push(origin);
+                    layout.place_archive(
+                        others.len(),
+                        &whole,
+                        &target,
+                        transfer.chown.is_some(),
+                    )?;
+                } else if unpacked {
+                    layout.place_archive(number, chosen, &target, transfer.chown.is_some())?;
+                } else {
+                    layout.place(number, chosen, &target, into, transfer.parents)?;
+                }
+            }
+        }
+        for (name, content) in &transfer.documents {
+            let path = match into {
+                true => join(&target, name.as_bytes()),
+                false => target.clone(),
+            };
+            layout.place_bytes(path, content.as_bytes(), 0o644, made_at)?;
+        }
+        // A destination that was asked for is there, even if nothing is in it.
+        if into && count == 0 {
+            layout.ensure(&target)?;
+        }
+        // Without a context, a number is kept free for it all the same.
+        let nothing = others.first();
+        let mut origins: Vec<&Origin> =
+            files.map(|files| files.origin).or(nothing).into_iter().collect();
+        origins.extend(&others);
+        let mut seen = |origin: usize, path: &[u8], meta: &Meta, digest: Digest| {
+            if let Some(files) = files.filter(|_| origin == 0) {
+                locked(files.prints).note(path, meta, &digest);
+            }
+        };
+        // Its key is known when its files have been read: once is enough.
+        let made = self.keep_layer(draft, step, &layout, &origins, Some(&mut seen))?;
+        let inputs = self.inputs(transfer, files, found)?;
+        locked(&self.pending).push((StepKey { definition, inputs }, made));
+        Ok(())
+    }
+
+    /// The failure for a source that is not there: what was looked for, where, and why it may be
+    /// missing.
+    fn missing(&self, step: &Step, origin: &Origin, missing: &Missing) -> Failure {
+        let error = Error::not_found(format!("{} is not in {}", missing.path, origin.title));
+        let mut problem = Diagnostic::error(step.span, error.to_string());
+        if let Some((pattern, line)) = &missing.ignored_by {
+            let file = self.options.context.as_ref().map_or("", |dir| dir.ignore_name.as_str());
+            problem = problem.hint(match file {
+                "" => format!("the pattern {pattern:?} leaves it out"),
+                file => format!("{file}:{line} leaves it out: {pattern}"),
+            });
+        }
+        problem = problem.suggest(missing.nearest.clone());
+        Failure::at(self.checked, problem, error)
+    }
+}

@@ -1,0 +1,314 @@
+//! Files copied into a working container.
+
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::super::bases::{Finder, Pull, Remote};
+use super::super::dockerignore::{self, Ignore};
+use super::super::execute::{archive, workdir};
+use super::super::graph::{Chmod, has_wildcards};
+use super::super::transfer::{Layout, Missing, Origin, Owner, Pattern, Placement, select, write};
+use super::super::view::{LayerView, TreeLayer, View};
+use super::{Working, find, with};
+use crate::blob::DigestWriter;
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::layer::{UnpackOptions, Unpacker, WhiteoutForm};
+use crate::snapshot::{Snapshot, SnapshotOptions};
+use crate::spec::{Digest, Image, Platform, Reference};
+use crate::store::{Store, UnpackSettings, Writer};
+use crate::sys::{self, Root, Time};
+
+const BUFFER: usize = 256 << 10;
+
+/// What is copied, and how.
+#[derive(Clone, Debug)]
+pub struct CopyOptions {
+    /// Paths, with wildcards.
+    pub sources: Vec<String>,
+    /// Where to; below the container's working directory unless it begins with `/`. None: there.
+    pub destination: Option<String>,
+    /// Whether archives are unpacked.
+    pub add: bool,
+    /// `user[:group]`.
+    pub chown: Option<String>,
+    /// Permissions.
+    pub chmod: Option<Chmod>,
+    /// A container or an image that sources are taken from.
+    pub from: Option<String>,
+    /// A directory that sources are below of and cannot lead out of.
+    pub context: Option<PathBuf>,
+    /// What is left out of that directory.
+    pub ignore: Ignore,
+    /// Where paths begin that do not begin with `/`.
+    pub current: PathBuf,
+    /// Whether history gets a line about it.
+    pub add_history: bool,
+}
+
+/// Copies files into a container; the digest of what was copied. `warn` hears what a person should
+/// know.
+///
+/// # Errors
+/// `NotFound` for a source that is not there; then nothing was copied.
+pub fn copy(
+    store: &Store,
+    remote: &Remote,
+    text: &str,
+    options: &CopyOptions,
+    warn: &mut dyn FnMut(&str),
+) -> Result<Digest> {
+    let remote_source = |source: &&String| source.contains("://") || source.starts_with("git@");
+    if let Some(source) = options.sources.iter().find(remote_source) {
+        return Err(Error::unsupported(format!(
+            "{source}: only files of this machine can be copied into a working container; \
+             download it first"
+        )));
+    }
+    with(store, text, |working| {
+        let writer = store.begin()?;
+        let from = Source::find(store, &writer, remote, working, options)?;
+        let job = Job { working, options, writer: &writer };
+        let done = match &from {
+            Source::Host => working.with_files(|tree| job.carry_out(tree, None)),
+            Source::Container(other) => working
+                .with_files(|tree| other.with_files(|source| job.carry_out(tree, Some(source)))),
+            Source::Image(trees) => working.with_mount(|tree| {
+                let place = writer.scratch()?;
+                let view = Snapshot::view(trees, &writer.scratch()?, &SnapshotOptions::default())?;
+                view.mount(&place)?;
+                let done = job.carry_out(tree, Some(&place));
+                let detached = sys::detach(&place).doing(|| "taking an image's files away");
+                let done = done?;
+                detached.map(|()| done)
+            }),
+        };
+        if let Source::Container(other) = from {
+            other.dir.rest()?;
+        }
+        let (digest, dropped) = done?;
+        for name in dropped {
+            let name = String::from_utf8_lossy(&name);
+            warn(&format!("/{name} is left out: names with .wh. mean deletions in layers"));
+        }
+        if options.add_history {
+            let verb = if options.add { "ADD" } else { "COPY" };
+            let target = options.destination.as_deref().unwrap_or(".");
+            working.note(&format!("{verb} file:{} in {target} ", digest.hex()));
+            working.save()?;
+        }
+        Ok(digest)
+    })
+}
+
+/// Where files come from.
+enum Source {
+    Host,
+    Container(Box<Working>),
+    /// Unpacked layers, lowest first.
+    Image(Vec<PathBuf>),
+}
+
+impl Source {
+    fn find(
+        store: &Store,
+        writer: &Writer,
+        remote: &Remote,
+        working: &Working,
+        options: &CopyOptions,
+    ) -> Result<Source> {
+        let Some(text) = &options.from else { return Ok(Source::Host) };
+        match find(store, text) {
+            Ok(other) if other.id == working.record.id => {
+                return Err(Error::usage("a container cannot be copied into itself"));
+            }
+            Ok(other) => {
+                return Working::open(store, &other.id).map(Box::new).map(Source::Container);
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let name = Reference::parse(text)?.with_default_tag().to_string();
+        let platform = Platform::new(
+            &working.record.config.os,
+            &working.record.config.architecture,
+            working.record.config.variant.as_deref(),
+        );
+        let image: Arc<Image> =
+            Finder::new(store, writer, remote, Pull::Missing).find(&name, &platform)?;
+        writer.unpack(&image, &UnpackSettings::default()).map(Source::Image)
+    }
+}
+
+struct Job<'a> {
+    working: &'a Working,
+    options: &'a CopyOptions,
+    writer: &'a Writer,
+}
+
+/// Digest of what was copied, and names that no layer can have.
+type Done = (Digest, Vec<Vec<u8>>);
+
+impl Job<'_> {
+    /// Copies below `root`, from `source` if that is not this machine.
+    fn carry_out(&self, root: &Path, source: Option<&Path>) -> Result<Done> {
+        let origin = self.origin(source)?;
+        let mut found = Vec::new();
+        for text in &self.options.sources {
+            let text = self.pattern(text, source.is_some());
+            let pattern = Pattern { text: &text, exclude: &Ignore::default(), parents: false };
+            match select(&origin, &pattern)? {
+                Ok(chosen) if chosen.is_empty() => {
+                    return Err(Error::not_found(format!("nothing matches {text}")));
+                }
+                Ok(chosen) => found.extend(chosen),
+                Err(missing) => return Err(not_there(&origin, &missing)),
+            }
+        }
+        let mut view = View::default();
+        view.push(Arc::new(LayerView::Tree(TreeLayer::open(root)?)));
+        let chown = self.options.chown.as_deref();
+        let owner = match chown {
+            Some(text) => Some(workdir::named_owner(&view, text)?),
+            None if source.is_some() => None,
+            None => Some(Owner::default()),
+        };
+        let now = Time { secs: jiff::Timestamp::now().as_second(), nanos: 0 };
+        let mut layout = Layout::new(Placement {
+            view: Some(&view),
+            owner,
+            chmod: self.options.chmod.as_ref(),
+            made_at: now,
+        });
+        let destination = self.destination();
+        let (target, there) = layout.destination(&destination)?;
+        let into = there || destination.ends_with('/') || found.len() > 1;
+        let mut archives = Vec::new();
+        for chosen in &found {
+            if self.options.add
+                && let Some(unpacked) = archive::unpacked(self.writer, &origin, chosen)?
+            {
+                archives.push(unpacked);
+                let (_, whole) = &archives[archives.len() - 1];
+                layout.place_archive(archives.len(), whole, &target, chown.is_some())?;
+                continue;
+            }
+            layout.place(0, chosen, &target, into, false)?;
+        }
+        let mut origins = vec![&origin];
+        origins.extend(archives.iter().map(|(origin, _)| origin));
+        let digest = apply(&layout, &origins, root)?;
+        Ok((digest, layout.dropped))
+    }
+
+    fn origin(&self, source: Option<&Path>) -> Result<Origin> {
+        match (source, &self.options.context) {
+            (Some(source), _) => {
+                let title = self.options.from.as_deref().unwrap_or("its source");
+                Ok(Origin::image(Root::open(source)?, title))
+            }
+            (None, Some(context)) => {
+                let title = context.display().to_string();
+                Origin::context(context, self.options.ignore.clone(), &title)
+            }
+            (None, None) => Origin::context(Path::new("/"), Ignore::default(), "this machine"),
+        }
+    }
+
+    /// A source as a pattern below its origin.
+    fn pattern(&self, text: &str, elsewhere: bool) -> String {
+        if elsewhere || self.options.context.is_some() {
+            return text.to_owned();
+        }
+        let whole = self.options.current.join(text);
+        // What is there by its own name is no pattern.
+        if whole.symlink_metadata().is_ok() || !has_wildcards(text) {
+            return escaped(&whole.to_string_lossy());
+        }
+        match text.starts_with('/') {
+            true => text.to_owned(),
+            false => format!("{}/{text}", escaped(&self.options.current.to_string_lossy())),
+        }
+    }
+
+    /// Where to, from the root of the container.
+    fn destination(&self) -> String {
+        let base = match self.working.record.config.config.working_dir.as_str() {
+            "" => "/",
+            base => base,
+        };
+        let (text, slash) = match self.options.destination.as_deref() {
+            None => (base.to_owned(), true),
+            Some(text) => {
+                let last = text.rsplit('/').next().unwrap_or_default();
+                let whole = match text.starts_with('/') {
+                    true => text.to_owned(),
+                    false => format!("{base}/{text}"),
+                };
+                (whole, matches!(last, "" | "." | ".."))
+            }
+        };
+        let clean = dockerignore::clean(&format!("/{text}"));
+        match slash && !clean.ends_with('/') {
+            true => format!("{clean}/"),
+            false => clean,
+        }
+    }
+}
+
+/// Takes the meaning from what would be a wildcard.
+fn escaped(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for c in path.chars() {
+        if matches!(c, '*' | '?' | '[' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+fn not_there(origin: &Origin, missing: &Missing) -> Error {
+    let mut text = format!("{} is not on {}", missing.path, origin.title);
+    if origin.title != "this machine" {
+        text = format!("{} is not in {}", missing.path, origin.title);
+    }
+    if let Some((pattern, line)) = &missing.ignored_by {
+        text.push_str(&format!(" (line {line} of the ignore file leaves it out: {pattern})"));
+    }
+    if let Some(nearest) = &missing.nearest {
+        text.push_str(&format!(" (did you mean {nearest}?)"));
+    }
+    Error::not_found(text)
+}
+
+/// Brings what is laid out below `root`, as an archive through a pipe: what packs and unpacks
+/// layers copies these files too.
+fn apply(layout: &Layout<'_>, origins: &[&Origin], root: &Path) -> Result<Digest> {
+    let target = Root::open(root)?;
+    let (reader, writer) = std::io::pipe().doing(|| "making a pipe")?;
+    let options = UnpackOptions { whiteouts: WhiteoutForm::Apply, ..UnpackOptions::default() };
+    let lost = || Error::new(ErrorKind::Failed, "a thread ended unexpectedly");
+    std::thread::scope(|scope| {
+        let packing = scope.spawn(move || {
+            let mut writer = DigestWriter::new(writer);
+            let written = write(layout, origins, None, &mut writer, None);
+            written.map(|_| writer.finish().0)
+        });
+        let reader = BufReader::with_capacity(BUFFER, reader);
+        let unpacked = Unpacker::new(target, options).and_then(|to| to.unpack(reader));
+        let packed = packing.join().unwrap_or_else(|_| Err(lost()));
+        // What unpacking says is the cause where both fail.
+        unpacked.and(packed)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn names_are_no_patterns() {
+        assert_eq!(escaped(r"/a[1]/*?\x"), r"/a\[1]/\*\?\\x");
+    }
+}

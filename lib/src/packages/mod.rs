@@ -1,0 +1,28 @@
+//! Which packages are installed in a tree of files.
+//!
+//! Owns the reading of package databases (dpkg, apk, rpm), of what language tools leave beside
+//! installed code (pip, npm, cargo), and of what Go and `cargo auditable` put into executables.
+//! Files are handed to a [`Scanner`] one by one, so that a tree on disk and a stream of layers serve
+//! alike. Promise: nothing a file says makes it fail, grow without limit or touch anything; a
+//! database that is broken or of an unknown form is noted. Does not know images.
+
+mod apk;
+mod berkeley;
+mod cargo;
+mod changes;
+mod deb;
+mod elf;
+mod golang;
+mod ndb;
+mod npm;
+mod package;
+mod python;
+mod release;
+mod rpm;
+mod scan;
+mod sqlite;
+
+pub use changes::{PackageChange, PackageChanges};
+pub use package::{Ecosystem, Package};
+pub use release::Release;
+pub use scan::{Findings, Interest, Scanner, interest};

@@ -1,0 +1,183 @@
+//! `packages` and `sbom`: what is installed.
+
+use std::io::Write;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::image::{Built, image, layer};
+use crate::support::peers::need;
+use crate::support::program::Sandbox;
+
+const STATUS: &str = "Package: bash\nStatus: install ok installed\nVersion: 5.2.15-2+b2\n\
+    Architecture: amd64\n\nPackage: gone\nStatus: deinstall ok config-files\nVersion: 1\n";
+
+/// One package of every kind that needs no tool to make.
+fn mixed() -> Built {
+    image()
+        .layer(
+            layer()
+                .file("usr/lib/os-release", "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian 12\"\n")
+                .symlink("etc/os-release", "../usr/lib/os-release")
+                .file("var/lib/dpkg/status", "Package: hidden\nVersion: 9\n")
+                .file("var/lib/dpkg/status.d/tzdata", "Package: tzdata\nVersion: 2024a\n")
+                .file("lib/apk/db/installed", "P:musl\nV:1.2.4-r2\nA:x86_64\nL:MIT\n\n")
+                .file(
+                    "usr/lib/python3/six-1.16.0.dist-info/METADATA",
+                    "Metadata-Version: 2.1\nName: six\nVersion: 1.16.0\nLicense: MIT License\n\nName: no\n",
+                )
+                .file(
+                    "app/node_modules/@a/b/package.json",
+                    r#"{"name": "@a/b", "version": "1.2.3", "license": "MIT"}"#,
+                )
+                .file("src/Cargo.lock", "[[package]]\nname = \"serde\"\nversion = \"1.0.1\"\n"),
+        )
+        .layer(layer().file("var/lib/dpkg/status", STATUS))
+        .build()
+}
+
+fn names(report: &Value) -> Vec<String> {
+    let packages = report["packages"].as_array().unwrap().iter();
+    packages
+        .map(|package| {
+            let text = |key: &str| package[key].as_str().unwrap().to_owned();
+            format!("{} {} {}", text("type"), text("name"), text("version"))
+        })
+        .collect()
+}
+
+#[test]
+fn databases_of_all_kinds_are_read() {
+    let sandbox = Sandbox::new();
+    mixed().write_layout(&sandbox.work("l"), Some("1"));
+    let report = sandbox.inspect(["packages", "--json", "oci:l:1"]).run().success().json();
+    let expected = [
+        "deb bash 5.2.15-2+b2",
+        "deb tzdata 2024a",
+        "apk musl 1.2.4-r2",
+        "pypi six 1.16.0",
+        "npm @a/b 1.2.3",
+        "cargo serde 1.0.1",
+    ];
+    assert_eq!(names(&report), expected);
+    assert_eq!(report["release"]["id"], "debian");
+    let text = sandbox.inspect(["packages", "oci:l:1"]).run().success().stdout;
+    assert!(text.starts_with("Debian 12\n\nTYPE "), "{text}");
+    assert!(text.contains("apk    musl    1.2.4-r2     x86_64  MIT "), "{text}");
+}
+
+#[test]
+fn bills_of_materials_are_reproducible_and_complete() {
+    let sandbox = Sandbox::new();
+    mixed().write_layout(&sandbox.work("l"), Some("1"));
+    let make = |format: &str| {
+        let words = ["sbom", "--format", format, "oci:l:1"];
+        let first = sandbox.inspect(words).run().success();
+        assert_eq!(first.stdout, sandbox.inspect(words).run().success().stdout);
+        first.json()
+    };
+    let spdx = make("spdx");
+    assert_eq!(spdx["spdxVersion"], "SPDX-2.3");
+    let packages = spdx["packages"].as_array().unwrap();
+    assert_eq!(packages.len(), 7);
+    let bash = packages.iter().find(|package| package["name"] == "bash").unwrap();
+    assert_eq!(
+        bash["externalRefs"][0]["referenceLocator"],
+        "pkg:deb/debian/bash@5.2.15-2%2Bb2?arch=amd64&distro=debian-12"
+    );
+    let six = packages.iter().find(|package| package["name"] == "six").unwrap();
+    let other = &spdx["hasExtractedLicensingInfos"][0];
+    assert_eq!(
+        (&six["licenseDeclared"], &other["extractedText"]),
+        (&other["licenseId"], &"MIT License".into())
+    );
+    let cyclone = make("cyclonedx");
+    assert_eq!(
+        (&cyclone["bomFormat"], &cyclone["specVersion"]),
+        (&"CycloneDX".into(), &"1.6".into())
+    );
+    assert_eq!(cyclone["components"].as_array().unwrap().len(), 7);
+}
+
+/// An rpm database as rpm makes it, but for indexes.
+#[test]
+fn an_rpm_database_is_read() {
+    need!("python3");
+    let sandbox = Sandbox::new();
+    let script = r#"
+import sqlite3, struct
+def header(name, version, release, pad):
+    texts = [(1000, name), (1001, version), (1002, release), (1014, 'MIT'), (1022, 'x86_64'), (1028, 'x' * pad)]
+    tags, data = b'', b''
+    for tag, text in texts:
+        tags += struct.pack('>4I', tag, 6, len(data), 1)
+        data += text.encode() + b'\0'
+    return struct.pack('>2I', len(texts), len(data)) + tags + data
+db = sqlite3.connect('rpmdb.sqlite')
+db.execute("CREATE TABLE 'Packages' (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)")
+for n in range(300):
+    db.execute('INSERT INTO Packages (blob) VALUES (?)', [header('pkg%03d' % n, '1', str(n), 50000 if n % 7 == 0 else 10)])
+db.commit()
+"#;
+    let made = Command::new("python3").current_dir(sandbox.work("")).args(["-c", script]).status();
+    assert!(made.unwrap().success());
+    let database = std::fs::read(sandbox.work("rpmdb.sqlite")).unwrap();
+    let built = image().layer(layer().file("var/lib/rpm/rpmdb.sqlite", database)).build();
+    built.write_layout(&sandbox.work("l"), Some("1"));
+    let report = sandbox.inspect(["packages", "--json", "oci:l:1"]).run().success().json();
+    let names = names(&report);
+    assert_eq!(names.len(), 300);
+    assert_eq!((names[0].as_str(), names[299].as_str()), ("rpm pkg000 1-0", "rpm pkg299 1-299"));
+    assert_eq!(report["packages"][7]["license"], "MIT");
+}
+
+/// What `cargo auditable` leaves, in a program with hardly anything else.
+#[test]
+fn executables_tell_what_they_are_made_of() {
+    let sandbox = Sandbox::new();
+    let list = br#"{"packages":[{"name":"app","version":"0.1.0","source":"local","root":true},
+        {"name":"cc","version":"1.0.0","kind":"build"},{"name":"libc","version":"0.2.1"}]}"#;
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(list).unwrap();
+    let program = elf(".dep-v0", &packed.finish().unwrap());
+    let built = image().layer(layer().file("bin/app", program.clone()).mode(0o755)).build();
+    built.write_layout(&sandbox.work("l"), Some("1"));
+    let report = sandbox.inspect(["packages", "--json", "oci:l:1"]).run().success().json();
+    assert_eq!(names(&report), ["cargo app 0.1.0", "cargo libc 0.2.1"]);
+    // A program whose tables point nowhere is no program.
+    let mut broken = program;
+    broken[40..48].copy_from_slice(&u64::MAX.to_le_bytes());
+    let built = image().layer(layer().file("bin/app", broken).mode(0o755)).build();
+    built.write_layout(&sandbox.work("b"), Some("1"));
+    let report = sandbox.inspect(["packages", "--json", "oci:b:1"]).run().success().json();
+    assert_eq!(names(&report), [""; 0]);
+}
+
+/// A 64-bit ELF file with one section beside that of the names.
+fn elf(name: &str, content: &[u8]) -> Vec<u8> {
+    let names = format!("\0{name}\0.shstrtab\0");
+    let table = 64 + content.len() + names.len();
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(40, 0);
+    file.extend((table as u64).to_le_bytes());
+    file.resize(58, 0);
+    for number in [64_u16, 3, 2] {
+        file.extend(number.to_le_bytes());
+    }
+    file.extend(content);
+    file.extend(names.as_bytes());
+    let strings = 64 + content.len();
+    let section = |name: u32, offset: usize, size: usize| {
+        let mut header = name.to_le_bytes().to_vec();
+        header.resize(24, 0);
+        header.extend((offset as u64).to_le_bytes());
+        header.extend((size as u64).to_le_bytes());
+        header.resize(64, 0);
+        header
+    };
+    file.extend(section(0, 0, 0));
+    file.extend(section(1, 64, content.len()));
+    file.extend(section(name.len() as u32 + 2, strings, names.len()));
+    file.resize(file.len().max(5000), 0);
+    file
+}

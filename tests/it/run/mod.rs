@@ -1,0 +1,13 @@
+//! `creel-run`: real containers, as root, with runc.
+
+mod flags;
+mod foreground;
+mod images;
+mod isolation;
+mod machine;
+mod many;
+mod network;
+mod peers;
+mod terminal;
+mod users;
+mod verbs;

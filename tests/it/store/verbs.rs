@@ -1,0 +1,119 @@
+//! `creel-inspect images|df|check|mount` and what `creel-copy` does with unpacked layers.
+
+use std::fs;
+
+use super::tool;
+use crate::support::image::{Built, image, layer};
+use crate::support::peers::need;
+use crate::support::program::Sandbox;
+use crate::support::registry::TestRegistry;
+
+fn built() -> Built {
+    let low = layer().dir("etc").file("etc/motd", "low\n").file("etc/gone", "x");
+    image().layer(low).layer(layer().whiteout("etc/gone").noise("data", 300_000, 1)).build()
+}
+
+fn pulled(args: &[&str]) -> Sandbox {
+    let sandbox = Sandbox::new();
+    built().write_layout(&sandbox.path("layout"), Some("x"));
+    let from = format!("oci:{}:x", sandbox.path("layout").display());
+    sandbox.copy([&from, "store:app:1"]).args(args).run().success();
+    sandbox
+}
+
+fn entries(sandbox: &Sandbox, part: &str) -> usize {
+    fs::read_dir(sandbox.store().join(part)).map_or(0, Iterator::count)
+}
+
+#[test]
+fn a_pull_unpacks_unless_told_not_to() {
+    need!("root");
+    let sandbox = pulled(&[]);
+    assert_eq!((entries(&sandbox, "blobs/sha256"), entries(&sandbox, "layers")), (4, 2));
+    let sandbox = pulled(&["--no-unpack"]);
+    assert_eq!((entries(&sandbox, "blobs/sha256"), entries(&sandbox, "layers")), (4, 0));
+    let sandbox = pulled(&["--no-keep-blobs"]);
+    assert_eq!((entries(&sandbox, "blobs/sha256"), entries(&sandbox, "layers")), (2, 2));
+    sandbox.inspect(["check"]).run().success();
+    sandbox.copy(["prune"]).run().success();
+    assert_eq!(entries(&sandbox, "layers"), 2);
+    sandbox.copy(["rm", "app:1"]).run().success();
+    sandbox.copy(["prune"]).run().success();
+    assert_eq!((entries(&sandbox, "blobs/sha256"), entries(&sandbox, "layers")), (0, 0));
+}
+
+#[test]
+fn df_agrees_with_du() {
+    let sandbox = pulled(&[]);
+    let store = sandbox.store();
+    let told = sandbox.inspect(["df", "--json"]).run().success().json();
+    let du = tool("du", ["-s", "--block-size=1", store.to_str().expect("text")]);
+    let du: u64 = du.split_whitespace().next().expect("a number").parse().expect("a number");
+    assert_eq!(told["bytes"], du);
+    assert_eq!(told["reclaimable"]["bytes"], 0);
+    sandbox.copy(["rm", "app:1"]).run().success();
+    let shown = sandbox.inspect(["df"]).run().success().stdout;
+    assert!(shown.contains("creel-copy prune would free"), "{shown}");
+}
+
+#[test]
+fn images_are_listed_as_docker_lists_them() {
+    let sandbox = pulled(&[]);
+    let shown = sandbox.inspect(["images"]).run().success().stdout;
+    let lines: Vec<Vec<&str>> =
+        shown.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["REPOSITORY", "TAG", "IMAGE", "ID", "PLATFORM", "CREATED", "SIZE"]);
+    let built = built();
+    let id = &built.image().config.digest[7..19];
+    assert_eq!(lines[1][..3], ["app", "1", id]);
+    let quiet = sandbox.inspect(["images", "-q"]).run().success().stdout;
+    assert_eq!(quiet.trim(), id);
+    assert_eq!(sandbox.inspect(["images", "-q", "other"]).run().success().stdout, "");
+}
+
+#[test]
+fn damage_is_found_and_mended_from_where_the_name_points() {
+    let registry = TestRegistry::start();
+    let sandbox = Sandbox::new();
+    let built = built();
+    built.push(&registry, "app", "1");
+    let from = registry.image("app:1");
+    let name = from.trim_start_matches("docker://").to_owned();
+    sandbox.copy([&from, &format!("store:{name}")]).run().success();
+    let digest = &built.image().layers[1].descriptor.digest;
+    let blob = sandbox.store().join("blobs/sha256").join(&digest[7..]);
+    let mut bytes = fs::read(&blob).expect("a blob");
+    bytes[1000] ^= 1;
+    fs::remove_file(&blob).expect("a blob");
+    fs::write(&blob, bytes).expect("a blob");
+    let found = sandbox.inspect(["check", "--json"]).run().fails(6);
+    let found = found.json();
+    assert_eq!(found["findings"][0]["kind"], "damaged-blob");
+    assert_eq!(found["findings"][0]["digest"], **digest);
+    assert_eq!(found["findings"][0]["needed_by"], serde_json::json!([name]));
+    sandbox.inspect(["check", "--repair"]).run().success();
+    sandbox.inspect(["check"]).run().success();
+}
+
+#[test]
+fn a_mounted_image_stays() {
+    need!("root", "overlay");
+    let sandbox = pulled(&["--no-unpack"]);
+    let place = sandbox.path("place");
+    fs::create_dir(&place).expect("a directory");
+    let place = place.to_str().expect("text");
+    sandbox.inspect(["mount", "nothing", place]).run().fails(3).says("pull it first");
+    sandbox.inspect(["mount", "app:1", place]).run().success();
+    sandbox.inspect(["mount", "app:1", place]).run().fails(1).says("umount");
+    sandbox.copy(["rm", "app:1"]).run().success();
+    sandbox.copy(["prune"]).run().success();
+    let read = |name: &str| fs::read_to_string(format!("{place}/{name}"));
+    assert_eq!(read("etc/motd").expect("a file"), "low\n");
+    assert!(read("etc/gone").is_err());
+    let refused = fs::write(format!("{place}/x"), "x").expect_err("read-only");
+    assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+    sandbox.inspect(["umount", place]).run().success();
+    sandbox.inspect(["umount", place]).run().fails(3);
+    sandbox.copy(["prune"]).run().success();
+    assert_eq!(entries(&sandbox, "layers"), 0);
+}
