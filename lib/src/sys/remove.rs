@@ -13,7 +13,8 @@ use super::meta::{FileKind, Meta};
 const MAX_LEVELS: usize = 64;
 
 impl Dir {
-    /// Removes `name` and, if it is a directory, all below it. Nothing of that name is no error.
+    /// Removes `name` and, if it is a directory, all below it. Nothing of that name is no error,
+    /// and neither is somebody else who removes the same tree at the same time.
     ///
     /// Never follows a link and never enters another mount: a mount point below fails with
     /// `EXDEV` or `EBUSY` and stays, together with the directories above it.
@@ -24,8 +25,11 @@ impl Dir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => return other,
         }
-        self.enter_to_remove(name)?.remove_contents()?;
-        self.remove_dir(name)
+        if let Some(tree) = unless_gone(self.enter_to_remove(name))? {
+            unless_gone(tree.remove_contents())?;
+        }
+        unless_gone(self.remove_dir(name))?;
+        Ok(())
     }
 
     /// Removes everything in this directory, which itself stays.
@@ -50,13 +54,12 @@ impl Dir {
                 ),
             };
             if !is_dir {
-                self.remove_file(&entry.name)?;
+                unless_gone(self.remove_file(&entry.name))?;
             } else if level >= MAX_LEVELS {
-                self.move_up(&entry.name, top, moved)?;
-            } else {
-                let below = self.enter_to_remove(&entry.name)?;
-                below.remove_below(top, level + 1, moved)?;
-                self.remove_dir(&entry.name)?;
+                unless_gone(self.move_up(&entry.name, top, moved))?;
+            } else if let Some(below) = unless_gone(self.enter_to_remove(&entry.name))? {
+                unless_gone(below.remove_below(top, level + 1, moved))?;
+                unless_gone(self.remove_dir(&entry.name))?;
             }
         }
         Ok(())
@@ -90,6 +93,14 @@ impl Dir {
         let pinned = super::dir::resolve(self, name, flags, super::dir::PLAIN)?;
         rustix::fs::chmod(proc_path(&pinned), Mode::RWXU)?;
         self.open_dir(name)
+    }
+}
+
+/// `None` where somebody else has removed it just before.
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
     }
 }
 
@@ -131,6 +142,28 @@ mod tests {
         drop(here);
         top.remove_tree(b"tree").unwrap();
         assert_eq!(top.entries().unwrap(), []);
+    }
+
+    #[test]
+    fn several_may_remove_the_same_tree() {
+        let place = tempfile::tempdir().unwrap();
+        for _ in 0..20 {
+            for directory in 0..20 {
+                let directory = place.path().join(format!("tree/{directory}/sub"));
+                std::fs::create_dir_all(&directory).unwrap();
+                for file in 0..10 {
+                    std::fs::write(directory.join(file.to_string()), "").unwrap();
+                }
+            }
+            std::thread::scope(|scope| {
+                let removing = || Dir::open(place.path())?.remove_tree(b"tree");
+                let all: Vec<_> = (0..4).map(|_| scope.spawn(removing)).collect();
+                for one in all {
+                    one.join().unwrap().unwrap();
+                }
+            });
+            assert!(!place.path().join("tree").exists());
+        }
     }
 
     #[test]

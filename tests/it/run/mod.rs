@@ -4,7 +4,7 @@ mod flags;
 mod foreground;
 mod images;
 mod isolation;
-mod machine;
+pub mod machine;
 mod many;
 mod network;
 mod peers;

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::soak;
+use crate::run::machine::{GROUP, Machine, need_containers};
 use crate::support::image::{Built, image, layer};
-use crate::support::program::Sandbox;
 
 /// Images that share layers.
 fn built(seed: u64) -> Built {
@@ -14,8 +14,10 @@ fn built(seed: u64) -> Built {
 }
 
 #[test]
-fn pulling_tagging_checking_and_pruning_at_once() {
-    let sandbox = Sandbox::new();
+fn pulling_tagging_running_checking_and_pruning_at_once() {
+    need_containers!();
+    let machine = Machine::new();
+    let sandbox = &machine.sandbox;
     let images: Vec<Built> = (0..3).map(built).collect();
     for (number, built) in images.iter().enumerate() {
         built.write_layout(&sandbox.path(&format!("layout-{number}")), Some("x"));
@@ -23,9 +25,9 @@ fn pulling_tagging_checking_and_pruning_at_once() {
     let until = Instant::now() + Duration::from_secs(if soak() { 180 } else { 12 });
     let from =
         |number: usize| format!("oci:{}:x", sandbox.path(&format!("layout-{number}")).display());
-    let (sandbox, images) = (&sandbox, &images);
+    let images = &images;
     std::thread::scope(|scope| {
-        for lane in 0..5_usize {
+        for lane in 0..4_usize {
             scope.spawn(move || {
                 for round in 0.. {
                     if Instant::now() > until {
@@ -45,6 +47,16 @@ fn pulling_tagging_checking_and_pruning_at_once() {
                 }
             });
         }
+        scope.spawn(|| {
+            for round in 0.. {
+                if Instant::now() > until {
+                    return;
+                }
+                let script = format!("echo {round} > /file; cat /file /etc/group");
+                let seen = machine.shell(&[], &script);
+                assert_eq!(seen, format!("{round}\n{GROUP}"));
+            }
+        });
         for _ in 0..2 {
             scope.spawn(move || {
                 while Instant::now() < until {
@@ -60,6 +72,8 @@ fn pulling_tagging_checking_and_pruning_at_once() {
         });
     });
     sandbox.inspect(["check"]).run().success();
+    machine.nothing_left();
+    sandbox.copy(["rm", "app"]).run().success();
     sandbox.copy(["prune"]).run().success();
     for part in ["tmp", "partial", "images", "layers", "blobs/sha256"] {
         let left = std::fs::read_dir(sandbox.store().join(part)).map_or(0, Iterator::count);
