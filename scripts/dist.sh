@@ -61,11 +61,14 @@ Section: admin
 Priority: optional
 Installed-Size: $(du -sk "$root/usr" | cut -f 1)
 Depends: libc6 (>= $libc), libgcc-s1
-Recommends: ca-certificates
+Recommends: ca-certificates, runc
+Suggests: git, uidmap
 Homepage: https://github.com/creel-project/creel
 Description: daemonless tools for container images
- Copies container images between registries, OCI layouts, archives and a
- local store, byte for byte and verified.
+ Four programs on one local store, without a daemon: creel-build makes images
+ from Dockerfiles, creel-copy moves them between registries, OCI layouts,
+ archives and the store, creel-inspect tells what is in them, and creel-run
+ runs containers of them through runc.
 END
 package=creel_${version}_$architecture.deb
 dpkg-deb --root-owner-group --build "$root" "$output/$package" >/dev/null

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use creel::build::TreeExport;
-use creel::cli::{Shell, Style};
+use creel::cli::{Shell, StoreArgs, Style};
 use creel::spec::Platform;
 use creel::transport::{Bare, Location, StoreName};
 
@@ -46,6 +46,7 @@ pub(crate) struct Cli {
 
 /// Options that stand before or after any verb.
 #[derive(Args)]
+#[command(next_help_heading = "Options of all verbs")]
 pub(crate) struct Global {
     /// Root of the local store [default: /var/lib/creel, or ~/.local/share/creel].
     #[arg(long, env = "CREEL_ROOT", global = true, value_name = "DIR", hide_env_values = true)]
@@ -65,6 +66,8 @@ pub(crate) struct Global {
         hide_env = true
     )]
     pub(crate) registries_conf: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
     /// Print nothing but the result and errors.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,

@@ -13,8 +13,8 @@ use creel::store::{Store, Writer};
 /// What opening a context may need, each asked for only if it does.
 #[derive(Clone, Copy)]
 pub(crate) struct Needs<'a> {
-    /// The root of the store, where contexts from elsewhere are put.
-    pub(crate) root: &'a dyn Fn() -> Result<PathBuf>,
+    /// The store, where contexts from elsewhere are put.
+    pub(crate) store: &'a dyn Fn() -> Result<Store>,
     /// How others are reached.
     pub(crate) remote: &'a dyn Fn() -> Result<Remote>,
     /// A secret by its ID.
@@ -130,7 +130,7 @@ impl<'a> Opener<'a> {
     fn writer(&mut self) -> Result<&Writer> {
         match &mut self.writer {
             Some(writer) => Ok(writer),
-            none => Ok(none.insert(Store::open(&(self.needs.root)()?)?.begin()?)),
+            none => Ok(none.insert((self.needs.store)()?.begin()?)),
         }
     }
 }

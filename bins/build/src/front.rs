@@ -13,7 +13,7 @@ use creel::build::{ContextDir, NamedContext};
 use creel::cli::Surroundings;
 use creel::error::{Error, ErrorKind, IoContext, Result};
 use creel::spec::{Platform, Reference};
-use creel::store::Writer;
+use creel::store::{Store, Writer};
 
 use crate::args::{AccessArgs, FrontArgs, Global};
 use crate::contexts::{Needs, Opened, Opener};
@@ -110,6 +110,11 @@ pub(crate) fn surroundings(global: &Global) -> Result<Surroundings> {
     Surroundings::read(global.root.clone(), global.registries_conf.clone(), global.policy.clone())
 }
 
+/// The local store.
+pub(crate) fn store(global: &Global) -> Result<Store> {
+    Store::open_with(&surroundings(global)?.root, global.store.options())
+}
+
 /// Prefixes of images in a registry or in the store.
 const IMAGES: [&str; 3] = ["docker-image://", "container-image://", "docker://"];
 
@@ -141,12 +146,13 @@ pub(crate) fn contexts(
 
 /// Finds the files and checks them, without knowing any image.
 pub(crate) fn load(args: &FrontArgs, all_stages: bool, global: &Global) -> Result<Checked> {
-    let root = || Ok(surroundings(global)?.root);
+    let store = || store(global);
     let remote = || {
         let access = AccessArgs::default();
         remote::remote(global, &access, platform(args), surroundings(global)?)
     };
-    let needs = Needs { root: &root, remote: &remote, secret: &|_| Ok(None), keep_git_dir: false };
+    let needs =
+        Needs { store: &store, remote: &remote, secret: &|_| Ok(None), keep_git_dir: false };
     Ok(Input::read(args, all_stages, Opener::new(needs))?.check(&mut |_, _| None))
 }
 

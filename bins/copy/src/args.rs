@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use creel::cli::{Shell, Style};
+use creel::cli::{Shell, StoreArgs, Style};
 use creel::copy::{CopyOptions, LayerCompression, Selection, Shape};
 use creel::spec::{Compression, Dialect, Platform};
-use creel::store::Durability;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,6 +36,7 @@ pub struct Cli {
 
 /// Options that stand before or after any verb.
 #[derive(Args)]
+#[command(next_help_heading = "Options of all verbs")]
 pub struct Global {
     /// Root of the local store [default: /var/lib/creel, or ~/.local/share/creel].
     #[arg(long, env = "CREEL_ROOT", global = true, value_name = "DIR", hide_env_values = true)]
@@ -74,9 +74,8 @@ pub struct Global {
     /// Directory for large temporary files [default: below the store].
     #[arg(long, global = true, value_name = "DIR")]
     pub tmpdir: Option<PathBuf>,
-    /// Whether what the local store tells survives a power cut.
-    #[arg(long, global = true, value_enum, default_value = "full", value_name = "full|relaxed")]
-    pub durability: Durable,
+    #[command(flatten)]
+    pub store: StoreArgs,
     /// Give up after this time (30s, 10m, 2h).
     #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
     pub command_timeout: Option<std::time::Duration>,
@@ -89,25 +88,6 @@ pub struct Global {
     /// Choose images for this variant of the processor.
     #[arg(long, global = true, value_name = "VARIANT")]
     pub override_variant: Option<String>,
-}
-
-/// [`Durability`] as an argument.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Durable {
-    /// It does.
-    #[default]
-    Full,
-    /// It need not: for machines that are thrown away after the job.
-    Relaxed,
-}
-
-impl From<Durable> for Durability {
-    fn from(durable: Durable) -> Durability {
-        match durable {
-            Durable::Full => Durability::Full,
-            Durable::Relaxed => Durability::Relaxed,
-        }
-    }
 }
 
 #[derive(Subcommand)]
@@ -173,6 +153,8 @@ pub struct CopyArgs {
     /// Leave a destination that exists alone.
     #[arg(short = 'n', long)]
     pub no_clobber: bool,
+    #[command(flatten)]
+    pub keep: KeepArgs,
     #[command(flatten)]
     pub work: WorkArgs,
     #[command(flatten)]
@@ -277,6 +259,11 @@ pub struct WorkArgs {
     /// Blobs larger than this are uploaded in pieces of this size.
     #[arg(long, hide = true, value_name = "SIZE", value_parser = size)]
     pub upload_piece: Option<u64>,
+}
+
+/// What is kept of layers that go into the local store.
+#[derive(Args, Default)]
+pub struct KeepArgs {
     /// Keep layers that go into the local store packed until they are needed.
     #[arg(long)]
     pub no_unpack: bool,
@@ -411,6 +398,8 @@ pub struct SyncArgs {
     pub select: SelectArgs,
     #[command(flatten)]
     pub change: ChangeArgs,
+    #[command(flatten)]
+    pub keep: KeepArgs,
     #[command(flatten)]
     pub work: WorkArgs,
     #[command(flatten)]

@@ -8,11 +8,11 @@ use creel::copy::{Remembered, Session};
 use creel::error::Result;
 use creel::progress::Listener;
 use creel::spec::Platform;
-use creel::store::{OpenOptions, Store, UnpackSettings};
+use creel::store::{Store, UnpackSettings};
 use creel::sys;
 use creel::transport::{Places, PlacesOptions, SideOptions};
 
-use crate::args::{BothArgs, Global, SideArgs, WorkArgs};
+use crate::args::{BothArgs, Global, KeepArgs, SideArgs, WorkArgs};
 
 /// The state of one run of the program.
 pub struct Context {
@@ -42,6 +42,11 @@ impl Context {
 
     /// The places, as this run may reach them.
     pub fn places(&self, work: &WorkArgs) -> Result<Places> {
+        self.places_that_keep(work, &KeepArgs::default())
+    }
+
+    /// The places; the store keeps of layers what was said.
+    pub fn places_that_keep(&self, work: &WorkArgs, keep: &KeepArgs) -> Result<Places> {
         Places::new(PlacesOptions {
             store_root: self.root.clone(),
             scratch: self.global.tmpdir.clone(),
@@ -54,13 +59,9 @@ impl Context {
             jobs: work.jobs,
             platform: self.global.platform().unwrap_or_else(Platform::host),
             listener: self.listener.clone(),
-            store: self.store_options(),
-            unpack: unpack_settings(work),
+            store: self.global.store.options(),
+            unpack: unpack_settings(keep),
         })
-    }
-
-    fn store_options(&self) -> OpenOptions {
-        OpenOptions { durability: self.global.durability.into(), ..OpenOptions::default() }
     }
 
     /// A job that moves as many blobs at a time as was said.
@@ -88,7 +89,7 @@ impl Context {
 
     /// The local store.
     pub fn store(&self) -> Result<Store> {
-        Store::open_with(&self.root, self.store_options())
+        Store::open_with(&self.root, self.global.store.options())
     }
 
     /// A line for people, on stderr.
@@ -101,7 +102,7 @@ impl Context {
 }
 
 /// Owners cannot be kept by anybody but root: others unpack when the layers are needed.
-fn unpack_settings(work: &WorkArgs) -> Option<UnpackSettings> {
-    let wanted = !work.no_unpack && (work.no_keep_blobs || sys::effective_uid() == 0);
-    wanted.then(|| UnpackSettings { keep_blobs: !work.no_keep_blobs, ..UnpackSettings::default() })
+fn unpack_settings(keep: &KeepArgs) -> Option<UnpackSettings> {
+    let wanted = !keep.no_unpack && (keep.no_keep_blobs || sys::effective_uid() == 0);
+    wanted.then(|| UnpackSettings { keep_blobs: !keep.no_keep_blobs, ..UnpackSettings::default() })
 }

@@ -33,6 +33,7 @@ pub struct Cli {
 
 /// Options that stand before or after any verb.
 #[derive(Args)]
+#[command(next_help_heading = "Options of all verbs")]
 pub struct Global {
     /// Root of the local store [default: /var/lib/creel, or ~/.local/share/creel].
     #[arg(long, env = "CREEL_ROOT", global = true, value_name = "DIR", hide_env_values = true)]

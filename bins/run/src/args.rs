@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use creel::cli::{Shell, Style};
+use creel::cli::{Shell, StoreArgs, Style};
 use creel::spec::Platform;
 
 const EXAMPLES: &str = "\
@@ -30,6 +30,7 @@ pub struct Cli {
 
 /// Options that stand before or after any verb.
 #[derive(Args)]
+#[command(next_help_heading = "Options of all verbs")]
 pub struct Global {
     /// Root of the local store [default: /var/lib/creel, or ~/.local/share/creel].
     #[arg(long, env = "CREEL_ROOT", value_name = "DIR", hide_env_values = true)]
@@ -37,6 +38,8 @@ pub struct Global {
     /// State of running containers [default: /run/creel, or $XDG_RUNTIME_DIR/creel].
     #[arg(long, env = "CREEL_STATE", value_name = "DIR", hide_env_values = true)]
     pub state: Option<PathBuf>,
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 #[derive(Subcommand)]

@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use creel::cli::{self, Surroundings};
+use creel::cli::{self, StoreArgs, Surroundings};
 use creel::config::{AuthFile, AuthFormat, Choice, ConfigPaths};
 use creel::copy::{Remembered, Session};
 use creel::error::{Error, Result};
 use creel::run::{Engine, Supply};
 use creel::spec::Platform;
-use creel::store::{OpenOptions, Store, UnpackSettings};
+use creel::store::{Store, UnpackSettings};
 use creel::sys;
 use creel::transport::{Places, PlacesOptions, SideOptions};
 
@@ -32,6 +32,7 @@ pub struct Context {
     /// Where people keep their configuration.
     pub paths: ConfigPaths,
     state: PathBuf,
+    options: StoreArgs,
 }
 
 impl Context {
@@ -42,7 +43,7 @@ impl Context {
             Some(state) => state.clone(),
             None => default_state()?,
         };
-        Ok(Context { root, paths, state })
+        Ok(Context { root, paths, state, options: global.store })
     }
 
     /// How images get into the store.
@@ -72,7 +73,7 @@ impl Context {
                 jobs: JOBS,
                 platform: args.platform.clone().unwrap_or_else(Platform::host),
                 listener: listener.clone(),
-                store: OpenOptions::default(),
+                store: self.options.options(),
                 unpack: Some(UnpackSettings::default()),
             })?,
             side: SideOptions {
@@ -89,7 +90,7 @@ impl Context {
 
     /// The local store.
     pub fn store(&self) -> Result<Store> {
-        Store::open(&self.root)
+        Store::open_with(&self.root, self.options.options())
     }
 
     /// What containers are run with; `runtime` names the program.

@@ -16,17 +16,18 @@ pub fn completion(command: &mut Command, shell: Shell, out: &mut dyn Write) {
     clap_complete::generate(shell, command, name, &mut &mut *out);
 }
 
-/// Writes `NAME.1` and a page per verb (`NAME-VERB.1`) into `directory`.
+/// Writes `NAME.1` and a page per verb (`NAME-VERB.1`, `NAME-VERB-VERB.1`) into `directory`.
 pub fn man_pages(command: &Command, directory: &Path) -> Result<()> {
     std::fs::create_dir_all(directory).doing(|| format!("creating {}", directory.display()))?;
     let mut built = command.clone().disable_help_subcommand(true);
     built.build();
-    write_page(&built, built.get_name(), directory)?;
-    for verb in built.get_subcommands().filter(|verb| !verb.is_hide_set()) {
-        let name = format!("{}-{}", built.get_name(), verb.get_name());
-        write_page(verb, &name, directory)?;
-    }
-    Ok(())
+    write_pages(&built, built.get_name(), directory)
+}
+
+fn write_pages(command: &Command, name: &str, directory: &Path) -> Result<()> {
+    write_page(command, name, directory)?;
+    let mut verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set());
+    verbs.try_for_each(|verb| write_pages(verb, &format!("{name}-{}", verb.get_name()), directory))
 }
 
 fn write_page(command: &Command, name: &str, directory: &Path) -> Result<()> {

@@ -2,6 +2,7 @@
 //! themselves. Used by `bins/` alone.
 
 mod docs;
+mod durable;
 mod environment;
 mod failure;
 mod progress;
@@ -10,6 +11,7 @@ mod speech;
 mod verb;
 
 pub use docs::{Shell, completion, man_pages};
+pub use durable::StoreArgs;
 pub use environment::{Surroundings, given_credential};
 pub use failure::{exit_code, report_failure};
 pub use progress::{Style, listener, with_requests};

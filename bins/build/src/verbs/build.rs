@@ -58,15 +58,15 @@ fn image(global: &Global, args: &BuildArgs) -> Result<u8> {
         eprintln!("warning: caches are not shared between machines yet: {place} is left alone");
     }
     let surroundings = front::surroundings(global)?;
-    let store = Store::open(&surroundings.root)?;
+    let store = Store::open_with(&surroundings.root, global.store.options())?;
     let platform = front::platform(&args.front);
     let remote = || {
         let found = front::surroundings(global)?;
         remote::remote(global, &args.bases.access, platform.clone(), found)
     };
-    let (root, secret) = (|| Ok(surroundings.root.clone()), |id: &str| runs::secret(&args.run, id));
+    let (opened, secret) = (|| Ok(store.clone()), |id: &str| runs::secret(&args.run, id));
     let keep_git_dir = front::keeps_git_dir(&args.front);
-    let needs = Needs { root: &root, remote: &remote, secret: &secret, keep_git_dir };
+    let needs = Needs { store: &opened, remote: &remote, secret: &secret, keep_git_dir };
     let input = front::Input::read(&args.front, false, Opener::new(needs))?;
     let mut opener = Opener::new(needs);
     let contexts = front::contexts(&args.front, &mut opener)?;

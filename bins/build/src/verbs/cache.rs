@@ -4,8 +4,8 @@ use creel::build::{Kept, cache_usage, prune_cache};
 use creel::cli;
 use creel::error::Result;
 
-use super::working::store;
 use crate::args::Global;
+use crate::front::store;
 use crate::render;
 
 /// `creel-build du`.

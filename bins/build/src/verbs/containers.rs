@@ -7,8 +7,8 @@ use creel::inspect;
 use creel::store::Store;
 use serde_json::{Value, json};
 
-use super::working::store;
 use crate::args::Global;
+use crate::front::store;
 use crate::render;
 use crate::working_args::{ContainersArgs, InspectArgs, MountArgs, SeveralArgs};
 

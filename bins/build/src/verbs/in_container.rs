@@ -12,13 +12,14 @@ use creel::sys::{SignalQueue, terminal_size};
 
 use super::{runs, working as verbs};
 use crate::args::Global;
+use crate::front;
 use crate::working_args::CommandArgs;
 
 /// Runs a command; the program ends with its code.
 pub(crate) fn run(global: &Global, args: &CommandArgs) -> Result<u8> {
     // Before any thread is there.
     let signals = SignalQueue::start().doing(|| "holding signals back")?;
-    let store = verbs::store(global)?;
+    let store = front::store(global)?;
     let (container, words) =
         args.words.split_first().ok_or_else(|| Error::usage("no container"))?;
     if container.starts_with('-') {

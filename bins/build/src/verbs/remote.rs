@@ -9,7 +9,7 @@ use creel::cli::{self, Surroundings};
 use creel::config::{AuthFile, AuthFormat};
 use creel::error::{Error, IoContext, Result};
 use creel::spec::{Compression, Platform, Reference};
-use creel::store::{OpenOptions, Store};
+use creel::store::Store;
 use creel::transport::{Bare, Location, Places, PlacesOptions, SideOptions, StoreName};
 
 use crate::args::{AccessArgs, Global, Packing, PushArgs};
@@ -38,12 +38,12 @@ pub(crate) fn remote(
         daemon_host: std::env::var("DOCKER_HOST").ok(),
         ..SideOptions::default()
     };
-    let heard = listener.clone();
+    let (heard, options) = (listener.clone(), global.store.options());
     let retry_times = access.retry.unwrap_or(RETRIES);
     let places = move || {
         Places::new(PlacesOptions {
             store_root: root.clone(),
-            store: OpenOptions::default(),
+            store: options.clone(),
             unpack: None,
             scratch: None,
             paths: paths.clone(),
@@ -113,7 +113,7 @@ pub(crate) fn compression(packing: Packing) -> Compression {
 /// `creel-build push NAME [DST]`.
 pub(crate) fn push(global: &Global, args: &PushArgs) -> Result<u8> {
     let found = front::surroundings(global)?;
-    let store = Store::open(&found.root)?;
+    let store = Store::open_with(&found.root, global.store.options())?;
     let to = match (&args.destination, &args.name) {
         (Some(text), _) => Location::parse(text, Bare::RegistryIfNamed)?,
         (None, StoreName::Named(name)) => Location::Registry(name.clone()),

@@ -21,11 +21,6 @@ use crate::{front, render};
 /// What else than `.dockerignore` may say what is left out.
 const OWN_IGNORE: &str = ".containerignore";
 
-/// The local store.
-pub(crate) fn store(global: &Global) -> Result<Store> {
-    Store::open(&front::surroundings(global)?.root)
-}
-
 /// Says what a person should know.
 pub(crate) fn warn(global: &Global) -> impl FnMut(&str) + Send + use<> {
     let quiet = global.quiet;
@@ -46,7 +41,7 @@ fn format(format: ImageFormat) -> Format {
 /// `creel-build from IMAGE`.
 pub(crate) fn from(global: &Global, args: &FromArgs) -> Result<u8> {
     let found = front::surroundings(global)?;
-    let store = Store::open(&found.root)?;
+    let store = Store::open_with(&found.root, global.store.options())?;
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     let remote = remote::remote(global, &args.bases.access, platform.clone(), found)?;
     let options = FromOptions {
@@ -103,7 +98,7 @@ fn defaults(args: &DefaultArgs) -> Result<RunDefaults> {
 /// `creel-build copy CONTAINER SRC... DST` and `creel-build add …`.
 pub(crate) fn copy(global: &Global, args: &CopyArgs, add: bool) -> Result<u8> {
     let found = front::surroundings(global)?;
-    let store = Store::open(&found.root)?;
+    let store = Store::open_with(&found.root, global.store.options())?;
     let remote = remote::remote(global, &args.access, Platform::host(), found)?;
     let (sources, destination) = match args.paths.split_last() {
         Some((last, sources)) if !sources.is_empty() => (sources, Some(last.clone())),
@@ -173,13 +168,13 @@ pub(crate) fn config(global: &Global, args: &ConfigArgs) -> Result<u8> {
         domainname: args.domainname.clone(),
         add_history: args.add_history,
     };
-    working::config(&store(global)?, &args.container, &changes).map(|()| 0)
+    working::config(&front::store(global)?, &args.container, &changes).map(|()| 0)
 }
 
 /// `creel-build commit CONTAINER [IMAGE]`.
 pub(crate) fn commit(global: &Global, args: &CommitArgs) -> Result<u8> {
     let found = front::surroundings(global)?;
-    let store = Store::open(&found.root)?;
+    let store = Store::open_with(&found.root, global.store.options())?;
     let remote = remote::remote(global, &args.access, Platform::host(), found)?;
     let (mut names, mut places) = (Vec::new(), Vec::new());
     for text in args.image.iter().chain(&args.tags) {

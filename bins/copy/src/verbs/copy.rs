@@ -16,8 +16,8 @@ use crate::render;
 pub async fn run(context: &Context, args: CopyArgs) -> Result<u8> {
     let mut args = args;
     // Trees of other machines are of no use here.
-    args.work.no_unpack |= args.select.is_for_others();
-    let places = context.places(&args.work)?;
+    args.keep.no_unpack |= args.select.is_for_others();
+    let places = context.places_that_keep(&args.work, &args.keep)?;
     let from = places.locate(&args.source, Bare::Registry)?;
     let to = match &args.destination {
         Some(text) => places.locate(text, Bare::RegistryIfNamed)?,

@@ -67,7 +67,7 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     fn new(context: &'a Context, args: &SyncArgs) -> Result<Work<'a>> {
         Ok(Work {
-            places: context.places(&args.work)?,
+            places: context.places_that_keep(&args.work, &args.keep)?,
             naming: naming(args)?,
             filter: Filter::new(&args.include, &args.exclude)?,
             options: Arc::new(CopyOptions {
