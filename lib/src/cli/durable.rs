@@ -40,3 +40,32 @@ impl StoreArgs {
         OpenOptions { durability, ..OpenOptions::default() }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::{CommandFactory, FromArgMatches, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        store: StoreArgs,
+    }
+
+    #[test]
+    fn the_store_is_told() {
+        for (words, durability) in [
+            (&["p"][..], Durability::Full),
+            (&["p", "--durability", "full"], Durability::Full),
+            (&["p", "--durability=relaxed"], Durability::Relaxed),
+        ] {
+            // Without the variable that the machine may have set.
+            let command = Program::command().mut_arg("durability", |arg| arg.env(None::<&str>));
+            let matches = command.try_get_matches_from(words).unwrap();
+            let program = Program::from_arg_matches(&matches).unwrap();
+            assert_eq!(program.store.options().durability, durability);
+        }
+    }
+}

@@ -14,6 +14,7 @@ mod pack;
 mod stack;
 pub mod tar;
 mod unpack;
+mod verify;
 
 pub use complete::patch_implied;
 pub use diff::{Change, ChangeKind, changes};
@@ -26,6 +27,7 @@ pub use stack::Stack;
 pub use unpack::{
     DropReason, DroppedXattr, ImpliedDir, Limits, Ratio, UnpackOptions, UnpackReport, Unpacker,
 };
+pub use verify::differences;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]

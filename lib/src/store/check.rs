@@ -1,7 +1,7 @@
 //! Proves that what the store holds is what it says.
 //!
-//! Owns the reading of every byte: blobs against their digests, records against their names, names
-//! against what they need. Promise: changes nothing. Findings are data; content that others remove
+//! Owns the reading of every byte: blobs against their digests, trees against their archives,
+//! records against their names, names against what they need. Promise: changes nothing. Findings are data; content that others remove
 //! or bring in meanwhile is no finding.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,11 +11,10 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::layers::StoredLayer;
 use super::marks::{Marks, Reached};
 use super::prune::{Stored, list};
-use super::{Image, LayerRecord, Store, StoreName, graph};
-use crate::error::{Error, ErrorKind, IoContext, Result};
+use super::{Image, Store, StoreName, graph};
+use crate::error::{ErrorKind, IoContext, Result};
 use crate::progress::{Listener, Task};
 use crate::spec::{Algorithm, Descriptor, Digest, MediaType};
 use crate::sys;
@@ -97,6 +96,8 @@ pub struct Checked {
     pub bytes: u64,
     /// Number of unpacked layers.
     pub layers: u64,
+    /// How many of them could be compared, file by file, with what they came from.
+    pub compared: u64,
     /// What is wrong.
     pub findings: Vec<Finding>,
 }
@@ -128,10 +129,11 @@ impl Store {
                 }),
             );
         }
-        let layers = self.check_layers(&mut findings)?;
+        let (layers, compared) = self.check_layers(&damaged, listener, &mut findings)?;
         self.check_foreign(&mut findings)?;
         Ok(Checked {
             layers,
+            compared,
             names: images.len() as u64,
             blobs: blobs.len() as u64,
             bytes: blobs.iter().map(|blob| blob.size).sum(),
@@ -167,56 +169,45 @@ impl Store {
         }
     }
 
-    /// Looks whether every unpacked layer has what its record tells.
-    fn check_layers(&self, findings: &mut Vec<Finding>) -> Result<u64> {
+    /// Compares every unpacked layer with what it came from. How many there are, and how many of
+    /// them could be compared.
+    fn check_layers(
+        &self,
+        damaged: &BTreeMap<Digest, String>,
+        listener: &Listener,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(u64, u64)> {
         let layers = self.unpacked_layers()?;
-        for layer in &layers {
-            if let Err(error) = self.check_layer(layer) {
-                // Gone since it was listed.
-                if layer.path.exists() {
+        let found = several_at_a_time(&layers, |layer| {
+            let task = Task::start(listener, "layer", Some(&layer.digest), None);
+            let proof = self.prove_layer(layer, damaged);
+            task.done();
+            // Unless it is gone since it was listed.
+            Some((layer, proof)).filter(|(layer, proof)| proof.is_ok() || layer.path.exists())
+        });
+        let mut compared = 0;
+        for (layer, proof) in found {
+            match proof {
+                Ok(proven) => compared += u64::from(layer.whole && proven),
+                Err(error) => {
                     let (diff_id, why) = (layer.digest.clone(), error.chain());
                     findings.push(Finding::DamagedLayer { diff_id, why });
                 }
             }
         }
-        Ok(layers.iter().filter(|layer| layer.whole).count() as u64)
+        Ok((layers.iter().filter(|layer| layer.whole).count() as u64, compared))
     }
 
-    pub(super) fn check_layer(&self, layer: &StoredLayer) -> Result<()> {
-        let record = LayerRecord::read(&layer.path)?;
-        let record = record.ok_or_else(|| Error::corrupt("its record is missing"))?;
-        if record.diff_id.0 != layer.digest {
-            return Err(Error::corrupt(format!("its record is that of {}", record.diff_id.0)));
-        }
-        let tree = layer.path.join(super::layers::TREE);
-        if !tree.is_dir() {
-            return Err(Error::corrupt("its tree is missing"));
-        }
-        Ok(())
-    }
-
-    /// Hashes every blob, several at a time.
+    /// Hashes every blob.
     fn check_blobs(&self, blobs: &[Stored], listener: &Listener) -> BTreeMap<Digest, String> {
-        let (next, damaged) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-        std::thread::scope(|scope| {
-            for _ in 0..sys::available_cores() {
-                scope.spawn(|| {
-                    while let Some(blob) = blobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let task =
-                            Task::start(listener, "blob", Some(&blob.digest), Some(blob.size));
-                        let found = self.damage_of(&blob.digest, blob.size);
-                        task.advance(blob.size);
-                        task.done();
-                        if let Some(why) = found {
-                            let mut damaged =
-                                damaged.lock().unwrap_or_else(PoisonError::into_inner);
-                            damaged.insert(blob.digest.clone(), why);
-                        }
-                    }
-                });
-            }
+        let damaged = several_at_a_time(blobs, |blob| {
+            let task = Task::start(listener, "blob", Some(&blob.digest), Some(blob.size));
+            let found = self.damage_of(&blob.digest, blob.size);
+            task.advance(blob.size);
+            task.done();
+            found.map(|why| (blob.digest.clone(), why))
         });
-        damaged.into_inner().unwrap_or_else(PoisonError::into_inner)
+        damaged.into_iter().collect()
     }
 
     /// What is wrong with a blob; nothing if it is not there.
@@ -305,4 +296,27 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// What `work` makes of the items, as many at the same time as there are cores; in their order.
+fn several_at_a_time<'i, T: Sync, R: Send>(
+    items: &'i [T],
+    work: impl Fn(&'i T) -> Option<R> + Sync,
+) -> Vec<R> {
+    let (next, made) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..sys::available_cores().min(items.len()) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else { return };
+                    if let Some(result) = work(item) {
+                        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+                        made.insert(index, result);
+                    }
+                }
+            });
+        }
+    });
+    made.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }

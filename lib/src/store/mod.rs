@@ -48,6 +48,7 @@ mod mounts;
 mod names;
 mod owner;
 mod partial;
+mod proof;
 mod prune;
 mod remake;
 mod repair;

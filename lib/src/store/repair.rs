@@ -4,10 +4,11 @@
 //! before what they turn out to need. Promise: nothing that is whole is touched, and nothing that
 //! was fetched is believed before it is verified. Does not know where content can be had.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
+use super::marks::Marks;
 use super::{Checked, Finding, Image, Role, Store, Writer, names};
 use crate::blob::BlobReader;
 use crate::error::Result;
@@ -23,6 +24,8 @@ pub struct Repaired {
     pub dropped: Vec<Digest>,
     /// Damaged trees that were removed.
     pub layers: Vec<Digest>,
+    /// Damaged trees that containers or mounts use, and that stayed.
+    pub in_use: Vec<Digest>,
     /// Files of names that could not be read and were removed.
     pub names: Vec<std::path::PathBuf>,
     /// What was fetched.
@@ -65,15 +68,29 @@ impl Store {
         Ok(repaired)
     }
 
-    /// Removes a damaged tree; it is unpacked again when it is needed.
+    /// Removes a damaged tree; it is unpacked again when it is needed. Whoever has it mounted
+    /// would lose it under their feet.
     fn drop_layer(&self, diff_id: &Digest, repaired: &mut Repaired) -> Result<()> {
         for layer in self.unpacked_layers()? {
-            if layer.digest == *diff_id && self.check_layer(&layer).is_err() {
-                self.remove_tree(&layer.path)?;
-                repaired.layers.push(diff_id.clone());
+            // Damaged blobs are gone by now.
+            if layer.digest != *diff_id || self.prove_layer(&layer, &BTreeMap::new()).is_ok() {
+                continue;
             }
+            if self.is_pinned(diff_id)? {
+                repaired.in_use.push(diff_id.clone());
+                continue;
+            }
+            self.remove_tree(&layer.path)?;
+            repaired.layers.push(diff_id.clone());
         }
         Ok(())
+    }
+
+    /// Whether containers, mounts or living writers lead to `digest`.
+    fn is_pinned(&self, digest: &Digest) -> Result<bool> {
+        let mut marks = Marks::new(self);
+        let roots = marks.roots(|_| false)?;
+        Ok(marks.below(roots)?.contains(digest))
     }
 
     /// Fetches what a name lacks until nothing more is missing, or to be had.

@@ -95,6 +95,89 @@ fn damage_is_found_and_mended_from_where_the_name_points() {
     sandbox.inspect(["check"]).run().success();
 }
 
+/// Changes a byte of a file in an unpacked layer; the layer's digest.
+fn flip_in_a_tree(sandbox: &Sandbox, file: &str) -> String {
+    let layers = fs::read_dir(sandbox.store().join("layers")).expect("layers");
+    let layers = layers.map(|layer| layer.expect("a layer").path());
+    let holds = |layer: &std::path::PathBuf| layer.join("diff").join(file).exists();
+    let layer = layers.filter(holds).next().expect("a layer with the file");
+    let path = layer.join("diff").join(file);
+    let mut bytes = fs::read(&path).expect("a file");
+    bytes[1] ^= 1;
+    fs::write(&path, bytes).expect("a file");
+    layer.file_name().expect("a name").to_str().expect("text").replace('-', ":")
+}
+
+#[test]
+fn a_byte_changed_in_an_unpacked_file_is_found_and_mended() {
+    need!("root", "overlay");
+    let sandbox = pulled(&[]);
+    let whole = sandbox.inspect(["check", "--json"]).run().success().json();
+    assert_eq!((&whole["layers"], &whole["compared"]), (&2.into(), &2.into()));
+    let layer = flip_in_a_tree(&sandbox, "etc/motd");
+    let found = sandbox.inspect(["check", "--json"]).run().fails(6).json();
+    let finding = serde_json::json!({
+        "kind": "damaged-layer", "diff_id": layer, "why": "etc/motd: its content is another",
+    });
+    assert_eq!(found["findings"], serde_json::json!([finding]));
+    sandbox.inspect(["check", "--repair"]).run().success();
+    let place = sandbox.path("place");
+    fs::create_dir(&place).expect("a directory");
+    sandbox.inspect(["mount", "app:1", place.to_str().expect("text")]).run().success();
+    assert_eq!(fs::read_to_string(place.join("etc/motd")).expect("a file"), "low\n");
+    sandbox.inspect(["check"]).run().success();
+    // Nobody's files are taken away.
+    flip_in_a_tree(&sandbox, "etc/motd");
+    let kept = sandbox.inspect(["check", "--repair"]).run().fails(6);
+    assert!(kept.stdout.contains("a container or a mount uses it"), "{}", kept.stdout);
+    sandbox.inspect(["umount", place.to_str().expect("text")]).run().success();
+    sandbox.inspect(["check", "--repair"]).run().success();
+    sandbox.inspect(["check"]).run().success();
+}
+
+#[test]
+fn a_tree_alone_is_compared_by_packing_it_again() {
+    need!("root");
+    // What others pack cannot be made again; that is no damage.
+    let sandbox = pulled(&["--no-keep-blobs"]);
+    let shown = sandbox.inspect(["check"]).run().success().stdout;
+    assert!(shown.contains("2 unpacked layers could not be compared"), "{shown}");
+    // What we pack can.
+    sandbox.write("context/motd", "hello\n");
+    sandbox.write("context/Dockerfile", "FROM scratch\nCOPY motd /\n");
+    let context = sandbox.path("context");
+    sandbox.build(["-t", "ours", context.to_str().expect("text")]).run().success();
+    let out = format!("oci:{}:x", sandbox.path("ours").display());
+    sandbox.copy(["store:ours", &out]).run().success();
+    let other = sandbox.path("other");
+    let other = other.to_str().expect("text");
+    let args = ["--root", other, "--no-keep-blobs", &out, "store:ours"];
+    sandbox.copy(args).run().success();
+    let whole = sandbox.inspect(["--root", other, "check", "--json"]).run().success().json();
+    assert_eq!((&whole["layers"], &whole["compared"]), (&1.into(), &1.into()));
+}
+
+#[test]
+fn whoever_writes_to_the_store_can_be_told_how_durably() {
+    let sandbox = Sandbox::new();
+    sandbox.write("context/Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let context = sandbox.path("context");
+    let context = context.to_str().expect("text");
+    let build = |how: &str| sandbox.build(["--durability", how, "-t", "app", context]).run();
+    let copy = |how: &str| sandbox.copy(["--durability", how, "prune"]).run();
+    let container = |how: &str| sandbox.container(["--durability", how, "volume", "ls"]).run();
+    for how in ["full", "relaxed"] {
+        build(how).success();
+        copy(how).success();
+        container(how).success();
+    }
+    build("some").fails(2).says("[possible values: full, relaxed]");
+    copy("some").fails(2).says("[possible values: full, relaxed]");
+    container("some").fails(125).says("[possible values: full, relaxed]");
+    let by_variable = sandbox.build(["-t", "app", context]).env("CREEL_DURABILITY", "some").run();
+    by_variable.fails(2).says("--durability");
+}
+
 #[test]
 fn a_mounted_image_stays() {
     need!("root", "overlay");

@@ -151,7 +151,7 @@ pub fn check(global: &Global, args: &CheckArgs) -> Result<u8> {
         render::text(&check_text(&checked, repaired.as_ref()))?;
     }
     let whole = match &repaired {
-        Some(repaired) => repaired.left.is_empty(),
+        Some(repaired) => repaired.left.is_empty() && repaired.in_use.is_empty(),
         None => !damaged,
     };
     Ok(if whole { 0 } else { DAMAGED })
@@ -193,9 +193,21 @@ fn check_text(checked: &Checked, repaired: Option<&Repaired>) -> String {
             out.push_str(&format!("not mended: {name}: {}: {why}\n", what.digest));
         }
     }
+    for layer in repaired.iter().flat_map(|repaired| &repaired.in_use) {
+        out.push_str(&format!(
+            "not mended: layer {layer}: a container or a mount uses it: remove that, then say \
+             --repair again\n"
+        ));
+    }
     let (names, blobs, layers) = (checked.names, checked.blobs, checked.layers);
     let bytes = cli::bytes(checked.bytes);
     let damaged = checked.findings.iter().filter(|finding| finding.is_damage()).count();
+    let alone = layers - checked.compared.min(layers);
+    if alone > 0 && damaged == 0 {
+        out.push_str(&format!(
+            "{alone} unpacked layers could not be compared with their bytes, which are not kept\n"
+        ));
+    }
     out.push_str(&format!(
         "checked {names} names, {blobs} blobs ({bytes}), {layers} unpacked layers: {}\n",
         match damaged {

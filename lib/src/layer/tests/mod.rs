@@ -12,3 +12,4 @@ mod others;
 mod overlay;
 mod packing;
 mod support;
+mod verify;

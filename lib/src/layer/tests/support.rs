@@ -1,5 +1,6 @@
 //! Archives made in code, a place to unpack them, and trees as text.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::super::tar::{Entry, EntryKind, TarWriter};
-use super::super::{Ownership, UnpackOptions, UnpackReport, Unpacker, WhiteoutForm};
+use super::super::{Ownership, UnpackOptions, UnpackReport, Unpacker, WhiteoutForm, differences};
 use crate::error::Result;
 use crate::sys::{Device, Dir, FileKind, Meta, Root, Time, effective_ids};
 
@@ -188,8 +189,13 @@ impl Place {
     pub(super) fn unpack_with(&self, bytes: &[u8], options: UnpackOptions) -> Result<UnpackReport> {
         let before = self.outside();
         let root = Root::open(&self.root())?;
+        let (limits, compares) = (options.limits.clone(), options.whiteouts != WhiteoutForm::Apply);
         let result = Unpacker::new(root, options)?.unpack(bytes);
         assert_eq!(self.outside(), before, "something outside the root was changed");
+        if compares && result.is_ok() {
+            let root = Root::open(&self.root())?;
+            assert_eq!(differences(&root, bytes, &limits)?, BTreeMap::new());
+        }
         result
     }
 
