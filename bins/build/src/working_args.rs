@@ -7,6 +7,7 @@ use creel::build::graph::Chmod;
 use creel::spec::Platform;
 
 use crate::args::{AccessArgs, BaseArgs, ImageFormat, Packing};
+use crate::run_args::LentArgs;
 
 /// What a working container begins with.
 #[derive(Args)]
@@ -75,9 +76,11 @@ pub(crate) struct CommandArgs {
     /// Mount a directory or a file for the command (repeatable).
     #[arg(short, long, value_name = "SRC:DST[:OPTIONS]")]
     pub(crate) volume: Vec<String>,
-    /// Mount for the command: type=bind|tmpfs,… (repeatable).
+    /// Mount for the command: type=bind|tmpfs|cache|secret|ssh,… (repeatable).
     #[arg(long, value_name = "SPEC")]
     pub(crate) mount: Vec<String>,
+    #[command(flatten)]
+    pub(crate) lent: LentArgs,
     /// Who runs it [default: the user of the config].
     #[arg(long, value_name = "USER[:GROUP]")]
     pub(crate) user: Option<String>,
@@ -131,7 +134,8 @@ pub(crate) struct CopyArgs {
     /// The container.
     #[arg(value_name = "CONTAINER")]
     pub(crate) container: String,
-    /// What is copied and, last, where to [default: the container's working directory].
+    /// What is copied (files, directories, URLs, git repositories) and, last, where to
+    /// [default: the container's working directory].
     #[arg(value_name = "SRC [SRC...] [DST]", required = true)]
     pub(crate) paths: Vec<String>,
     /// Whom it belongs to [default: root].
@@ -140,6 +144,11 @@ pub(crate) struct CopyArgs {
     /// Its permissions, in octal or as u=rwX,go=rX.
     #[arg(long, value_name = "MODE", value_parser = Chmod::parse)]
     pub(crate) chmod: Option<Chmod>,
+    /// What the one URL must hold (sha256:…), or the commit of the one git repository.
+    #[arg(long, value_name = "DIGEST|COMMIT")]
+    pub(crate) checksum: Option<String>,
+    #[command(flatten)]
+    pub(crate) lent: LentArgs,
     /// Copy from another container or an image.
     #[arg(long, value_name = "CONTAINER|IMAGE")]
     pub(crate) from: Option<String>,

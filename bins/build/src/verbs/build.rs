@@ -64,7 +64,8 @@ fn image(global: &Global, args: &BuildArgs) -> Result<u8> {
         let found = front::surroundings(global)?;
         remote::remote(global, &args.bases.access, platform.clone(), found)
     };
-    let (root, secret) = (|| Ok(surroundings.root.clone()), |id: &str| runs::secret(&args.run, id));
+    let (root, secret) =
+        (|| Ok(surroundings.root.clone()), |id: &str| runs::secret(&args.run.lent, id));
     let keep_git_dir = front::keeps_git_dir(&args.front);
     let needs = Needs { root: &root, remote: &remote, secret: &secret, keep_git_dir };
     let input = front::Input::read(&args.front, false, Opener::new(needs))?;

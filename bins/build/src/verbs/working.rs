@@ -13,7 +13,7 @@ use creel::spec::{Compression, Platform};
 use creel::store::Store;
 use creel::transport::{Bare, Location, StoreName};
 
-use super::remote;
+use super::{remote, runs};
 use crate::args::{Global, ImageFormat, PullWhen};
 use crate::working_args::{CommitArgs, ConfigArgs, CopyArgs, DefaultArgs, FromArgs};
 use crate::{front, render};
@@ -113,6 +113,8 @@ pub(crate) fn copy(global: &Global, args: &CopyArgs, add: bool) -> Result<u8> {
         sources: sources.to_vec(),
         destination,
         add,
+        checksum: args.checksum.clone(),
+        credentials: runs::credentials(&args.lent)?,
         chown: args.chown.clone(),
         chmod: args.chmod.clone(),
         from: args.from.clone(),

@@ -102,10 +102,8 @@ pub struct RunSettings {
     pub allow: Vec<String>,
     /// Further lines of `/etc/hosts`: a name and its address.
     pub hosts: Vec<(String, IpAddr)>,
-    /// Secrets by their ID.
-    pub secrets: BTreeMap<String, SecretSource>,
-    /// Sockets of SSH agents by their ID.
-    pub agents: BTreeMap<String, PathBuf>,
+    /// What steps may use of a person's.
+    pub credentials: Credentials,
     /// What every command is run with besides.
     pub options: RunOptions,
     /// Devices of all commands by their CDI names.
@@ -116,6 +114,15 @@ pub struct RunSettings {
     pub cancel: Option<Arc<Cancel>>,
     /// What becomes of the files of a command that fails.
     pub on_failure: OnFailure,
+}
+
+/// What lets commands, and what is fetched, in elsewhere. Nothing of it stays.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    /// Secrets by their ID.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// Sockets of SSH agents by their ID.
+    pub agents: BTreeMap<String, PathBuf>,
 }
 
 /// What becomes of the files of a command that fails.
