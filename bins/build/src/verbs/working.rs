@@ -105,6 +105,7 @@ pub(crate) fn copy(global: &Global, args: &CopyArgs, add: bool) -> Result<u8> {
     let found = front::surroundings(global)?;
     let store = Store::open(&found.root)?;
     let remote = remote::remote(global, &args.access, Platform::host(), found)?;
+    let remote = remote::bounded(remote, &args.fetch);
     let (sources, destination) = match args.paths.split_last() {
         Some((last, sources)) if !sources.is_empty() => (sources, Some(last.clone())),
         _ => (args.paths.as_slice(), None),
@@ -146,6 +147,7 @@ fn ignore(args: &CopyArgs) -> Result<Ignore> {
 pub(crate) fn config(global: &Global, args: &ConfigArgs) -> Result<u8> {
     let changes = Changes {
         author: args.author.clone(),
+        comment: args.comment.clone(),
         arch: args.arch.clone(),
         variant: args.variant.clone(),
         os: args.os.clone(),

@@ -79,6 +79,10 @@ pub struct BuildOptions {
     pub squash: Option<Squash>,
     /// Say of every step that is made why it was not found.
     pub explain: bool,
+    /// Whether labels of bases, stages among them, stay.
+    pub inherit_labels: bool,
+    /// Leave history out.
+    pub omit_history: bool,
     /// Labels that win over those of the file.
     pub labels: Vec<(String, String)>,
     /// Annotations of the manifest.
@@ -234,6 +238,8 @@ impl Default for BuildOptions {
             no_cache_filter: Vec::new(),
             squash: None,
             explain: false,
+            inherit_labels: true,
+            omit_history: false,
             labels: Vec::new(),
             annotations: BTreeMap::new(),
             exports: Vec::new(),
