@@ -21,12 +21,8 @@ pub(crate) struct RunArgs {
     /// A further line of /etc/hosts (repeatable).
     #[arg(long, value_name = "NAME:ADDRESS", value_parser = host_entry)]
     pub(crate) add_host: Vec<(String, IpAddr)>,
-    /// A secret for RUN --mount=type=secret: id=ID,src=FILE or id=ID,env=NAME (repeatable).
-    #[arg(long, value_name = "SPEC", value_parser = secret)]
-    pub(crate) secret: Vec<(String, SecretPlace)>,
-    /// An SSH agent for RUN --mount=type=ssh: ID[=SOCKET] (repeatable).
-    #[arg(long, value_name = "ID[=SOCKET]", num_args = 0..=1, default_missing_value = "default")]
-    pub(crate) ssh: Vec<String>,
+    #[command(flatten)]
+    pub(crate) lent: LentArgs,
     /// Size of /dev/shm.
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub(crate) shm_size: Option<u64>,
@@ -68,6 +64,17 @@ pub(crate) struct RunArgs {
     /// The container runtime [default: runc, crun or youki].
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) runtime: Option<PathBuf>,
+}
+
+/// What of a person's commands may use, and what is fetched.
+#[derive(Args)]
+pub(crate) struct LentArgs {
+    /// A secret for --mount=type=secret: id=ID,src=FILE or id=ID,env=NAME (repeatable).
+    #[arg(long, value_name = "SPEC", value_parser = secret)]
+    pub(crate) secret: Vec<(String, SecretPlace)>,
+    /// An SSH agent for --mount=type=ssh: ID[=SOCKET] (repeatable).
+    #[arg(long, value_name = "ID[=SOCKET]", num_args = 0..=1, default_missing_value = "default")]
+    pub(crate) ssh: Vec<String>,
 }
 
 /// Where a secret is.

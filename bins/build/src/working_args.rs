@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use creel::build::graph::Chmod;
+use creel::build::working::Filter;
 use creel::spec::Platform;
 
-use crate::args::{AccessArgs, BaseArgs, ImageFormat, Packing};
+use crate::args::{AccessArgs, BaseArgs, FetchArgs, ImageFormat, Packing, RefusedArgs};
+use crate::run_args::LentArgs;
 
 /// What a working container begins with.
 #[derive(Args)]
@@ -75,9 +77,11 @@ pub(crate) struct CommandArgs {
     /// Mount a directory or a file for the command (repeatable).
     #[arg(short, long, value_name = "SRC:DST[:OPTIONS]")]
     pub(crate) volume: Vec<String>,
-    /// Mount for the command: type=bind|tmpfs,… (repeatable).
+    /// Mount for the command: type=bind|tmpfs|cache|secret|ssh,… (repeatable).
     #[arg(long, value_name = "SPEC")]
     pub(crate) mount: Vec<String>,
+    #[command(flatten)]
+    pub(crate) lent: LentArgs,
     /// Who runs it [default: the user of the config].
     #[arg(long, value_name = "USER[:GROUP]")]
     pub(crate) user: Option<String>,
@@ -131,7 +135,8 @@ pub(crate) struct CopyArgs {
     /// The container.
     #[arg(value_name = "CONTAINER")]
     pub(crate) container: String,
-    /// What is copied and, last, where to [default: the container's working directory].
+    /// What is copied (files, directories, URLs, git repositories) and, last, where to
+    /// [default: the container's working directory].
     #[arg(value_name = "SRC [SRC...] [DST]", required = true)]
     pub(crate) paths: Vec<String>,
     /// Whom it belongs to [default: root].
@@ -140,6 +145,13 @@ pub(crate) struct CopyArgs {
     /// Its permissions, in octal or as u=rwX,go=rX.
     #[arg(long, value_name = "MODE", value_parser = Chmod::parse)]
     pub(crate) chmod: Option<Chmod>,
+    /// What the one URL must hold (sha256:…), or the commit of the one git repository.
+    #[arg(long, value_name = "DIGEST|COMMIT")]
+    pub(crate) checksum: Option<String>,
+    #[command(flatten)]
+    pub(crate) fetch: FetchArgs,
+    #[command(flatten)]
+    pub(crate) lent: LentArgs,
     /// Copy from another container or an image.
     #[arg(long, value_name = "CONTAINER|IMAGE")]
     pub(crate) from: Option<String>,
@@ -165,6 +177,9 @@ pub(crate) struct ConfigArgs {
     /// Who made the image.
     #[arg(long, value_name = "TEXT")]
     pub(crate) author: Option<String>,
+    /// A note in the image (Docker's format alone).
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
     /// Processor architecture.
     #[arg(long, value_name = "ARCH")]
     pub(crate) arch: Option<String>,
@@ -284,6 +299,8 @@ pub(crate) struct CommitArgs {
     /// Annotate the manifest (repeatable).
     #[arg(long = "annotation", value_name = "NAME=VALUE", value_parser = crate::args::pair)]
     pub(crate) annotations: Vec<(String, String)>,
+    #[command(flatten)]
+    refused: RefusedArgs,
     /// A variable that the image does not get (repeatable).
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) unsetenv: Vec<String>,
@@ -337,6 +354,9 @@ pub(crate) struct ContainersArgs {
     /// Show IDs in full.
     #[arg(long, alias = "no-trunc")]
     pub(crate) notruncate: bool,
+    /// List those alone that match: id=START, name=PART, ancestor=IMAGE (repeatable).
+    #[arg(short, long, value_name = "KEY=VALUE", value_delimiter = ',', value_parser = filter)]
+    pub(crate) filter: Vec<Filter>,
     /// For scripts of buildah: there is nothing else to list.
     #[arg(short, long, hide = true)]
     pub(crate) all: bool,
@@ -354,6 +374,10 @@ pub(crate) struct InspectArgs {
     /// What CONTAINER names.
     #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "container")]
     pub(crate) kind: String,
+}
+
+fn filter(text: &str) -> Result<Filter, String> {
+    Filter::parse(text).map_err(|error| error.chain())
 }
 
 /// Commands run in containers of the runtime; what others call that is accepted.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde_json::json;
+
 use super::result::{Made, build, built, steps};
 use super::run::sandbox;
 use crate::support::image::{image, layer};
@@ -288,4 +290,34 @@ fn equal_commands_of_builds_at_the_same_time_run_once() {
     assert_eq!(std::fs::read_to_string(sandbox.work("v/n")).expect("a file"), "2\n");
     let left = std::fs::read_dir(sandbox.store().join("cache/build/flights")).expect("a folder");
     assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn labels_of_bases_and_history_are_left_out_on_demand() {
+    let sandbox = Sandbox::new();
+    sandbox.write("work/f", "f");
+    sandbox.write("work/Dockerfile", "FROM scratch\nLABEL a=1\nCOPY f /f\n");
+    build(&sandbox, &["-q", "-t", "base", "."]).success();
+    let file = "FROM base AS one\nLABEL b=2\nFROM one\nLABEL c=3\n";
+    let labels = |args: &[&str]| built(&sandbox, file, args).config["config"]["Labels"].clone();
+    assert_eq!(labels(&[]), json!({"a": "1", "b": "2", "c": "3"}));
+    assert_eq!(labels(&["--inherit-labels=true"]), json!({"a": "1", "b": "2", "c": "3"}));
+    assert_eq!(labels(&["--inherit-labels=false"]), json!({"c": "3"}));
+    assert_eq!(labels(&["--inherit-labels=false", "--label", "d=4"]), json!({"c": "3", "d": "4"}));
+    let whole = built(&sandbox, file, &[]);
+    assert_eq!(whole.history().len(), 4);
+    let without = built(&sandbox, file, &["--omit-history"]);
+    assert!(without.config.get("history").is_none() && without.config["created"].is_string());
+    assert_eq!(without.layers, whole.layers);
+    assert_eq!(built(&sandbox, file, &["--omit-history=false"]).history(), whole.history());
+    // What is built on it has its own history alone.
+    sandbox.write("work/Dockerfile", file);
+    build(&sandbox, &["-q", "--omit-history", "-t", "bare", "."]).success();
+    let above = built(&sandbox, "FROM bare\nENV A=1\n", &["--timestamp", "7"]);
+    let lines = above.config["history"].as_array().expect("history");
+    assert_eq!((lines.len(), &lines[1]["created_by"]), (2, &json!("ENV A=1")));
+    assert_eq!(above.config["created"], "1970-01-01T00:00:07Z");
+    for (flag, why) in [("--manifest", "not made"), ("--sign-by", "not signed")] {
+        build(&sandbox, &[flag, "x", "."]).fails(2).says(why);
+    }
 }

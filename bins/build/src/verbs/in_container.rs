@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use creel::build::dockerfile::Mount;
 use creel::build::working::{self, Ran, RunDefaults, RunRequest};
 use creel::cli;
 use creel::error::{Error, IoContext, Result};
@@ -46,7 +47,9 @@ fn request(args: &CommandArgs, words: &[String], defaults: &RunDefaults) -> Resu
     let mut mounts: Vec<MountRequest> = Vec::new();
     let volumes = defaults.volumes.iter().chain(&args.volume);
     let given = volumes.map(|text| flags::parse_volume(text, &base));
-    for mount in given.chain(args.mount.iter().map(|text| flags::parse_mount(text, &base))) {
+    let (of_builds, others): (Vec<&String>, Vec<_>) =
+        args.mount.iter().partition(|text| is_of_builds(text));
+    for mount in given.chain(others.iter().map(|text| flags::parse_mount(text, &base))) {
         let mount = mount?;
         mounts.retain(|known| known.target != mount.target);
         mounts.push(mount);
@@ -93,6 +96,8 @@ fn request(args: &CommandArgs, words: &[String], defaults: &RunDefaults) -> Resu
             },
             ..RunOptions::default()
         },
+        mounts: of_builds.iter().map(|text| build_mount(text)).collect::<Result<_>>()?,
+        credentials: runs::credentials(&args.lent)?,
         bridge,
         hosts: defaults
             .hosts
@@ -102,6 +107,15 @@ fn request(args: &CommandArgs, words: &[String], defaults: &RunDefaults) -> Resu
         no_hosts: args.no_hosts,
         add_history: args.add_history,
     })
+}
+
+/// Whether a mount is of a kind that builds know and containers do not.
+fn is_of_builds(text: &str) -> bool {
+    text.split(',').any(|field| matches!(field, "type=cache" | "type=secret" | "type=ssh"))
+}
+
+fn build_mount(text: &str) -> Result<Mount> {
+    Mount::alone(text).map_err(|problem| Error::usage(format!("--mount {text}: {problem}")))
 }
 
 /// Whether the bridge is meant, and the namespace.

@@ -4,14 +4,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use creel::build::{Cancel, Machine, OnFailure, RunSettings, SecretSource};
+use creel::build::{Cancel, Credentials, Machine, OnFailure, RunSettings, SecretSource};
 use creel::error::{Error, IoContext, Result};
 use creel::runtime::flags::{apply_security_opt, parse_capabilities};
 use creel::runtime::options::{DeviceRequest, MountSource, Resources, SecurityOptions};
 use creel::runtime::{CDI_DIRECTORIES, CdiName, RunOptions};
 use creel::sys;
 
-use crate::run_args::{DevicePlace, OnFailureWhat, RunArgs, SecretPlace};
+use crate::run_args::{DevicePlace, LentArgs, OnFailureWhat, RunArgs, SecretPlace};
 
 /// Programs with runc's command line, best known first.
 const RUNTIMES: [&str; 3] = ["runc", "crun", "youki"];
@@ -35,23 +35,17 @@ pub(crate) fn machine(runtime: Option<&Path>) -> Machine {
 
 /// What was said, with what is found around.
 pub(crate) fn settings(args: &RunArgs, cancel: Arc<Cancel>) -> Result<RunSettings> {
-    let secrets = args.secret.iter().map(|(id, place)| Ok((id.clone(), source(place)?)));
     for mount in &args.volume {
         if let MountSource::Bind { path, .. } = &mount.source {
             std::fs::metadata(path).doing(|| format!("looking for volume {}", path.display()))?;
         }
     }
-    let agents = args.ssh.iter().map(|text| match text.split_once('=') {
-        Some((id, socket)) => Ok((id.to_owned(), PathBuf::from(socket))),
-        None => Ok((text.clone(), PathBuf::from(variable("SSH_AUTH_SOCK")?))),
-    });
     Ok(RunSettings {
         machine: machine(args.runtime.as_deref()),
         network: args.network,
         allow: args.allow.clone(),
         hosts: args.add_host.clone(),
-        secrets: secrets.collect::<Result<_>>()?,
-        agents: agents.collect::<Result<_>>()?,
+        credentials: credentials(&args.lent)?,
         options: RunOptions {
             shm_size: args.shm_size,
             ulimits: args.ulimit.clone(),
@@ -105,8 +99,21 @@ fn security(args: &RunArgs) -> Result<SecurityOptions> {
     Ok(options)
 }
 
+/// The secrets and agents that were given.
+pub(crate) fn credentials(args: &LentArgs) -> Result<Credentials> {
+    let secrets = args.secret.iter().map(|(id, place)| Ok((id.clone(), source(place)?)));
+    let agents = args.ssh.iter().map(|text| match text.split_once('=') {
+        Some((id, socket)) => Ok((id.to_owned(), PathBuf::from(socket))),
+        None => Ok((text.clone(), PathBuf::from(variable("SSH_AUTH_SOCK")?))),
+    });
+    Ok(Credentials {
+        secrets: secrets.collect::<Result<_>>()?,
+        agents: agents.collect::<Result<_>>()?,
+    })
+}
+
 /// Where a secret is that was given under this ID.
-pub(crate) fn secret(args: &RunArgs, id: &str) -> Result<Option<SecretSource>> {
+pub(crate) fn secret(args: &LentArgs, id: &str) -> Result<Option<SecretSource>> {
     let given = args.secret.iter().rev().find(|(known, _)| known == id);
     given.map(|(_, place)| source(place)).transpose()
 }

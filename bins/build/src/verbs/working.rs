@@ -13,7 +13,7 @@ use creel::spec::{Compression, Platform};
 use creel::store::Store;
 use creel::transport::{Bare, Location, StoreName};
 
-use super::remote;
+use super::{remote, runs};
 use crate::args::{Global, ImageFormat, PullWhen};
 use crate::working_args::{CommitArgs, ConfigArgs, CopyArgs, DefaultArgs, FromArgs};
 use crate::{front, render};
@@ -100,6 +100,7 @@ pub(crate) fn copy(global: &Global, args: &CopyArgs, add: bool) -> Result<u8> {
     let found = front::surroundings(global)?;
     let store = Store::open_with(&found.root, global.store.options())?;
     let remote = remote::remote(global, &args.access, Platform::host(), found)?;
+    let remote = remote::bounded(remote, &args.fetch);
     let (sources, destination) = match args.paths.split_last() {
         Some((last, sources)) if !sources.is_empty() => (sources, Some(last.clone())),
         _ => (args.paths.as_slice(), None),
@@ -108,6 +109,8 @@ pub(crate) fn copy(global: &Global, args: &CopyArgs, add: bool) -> Result<u8> {
         sources: sources.to_vec(),
         destination,
         add,
+        checksum: args.checksum.clone(),
+        credentials: runs::credentials(&args.lent)?,
         chown: args.chown.clone(),
         chmod: args.chmod.clone(),
         from: args.from.clone(),
@@ -139,6 +142,7 @@ fn ignore(args: &CopyArgs) -> Result<Ignore> {
 pub(crate) fn config(global: &Global, args: &ConfigArgs) -> Result<u8> {
     let changes = Changes {
         author: args.author.clone(),
+        comment: args.comment.clone(),
         arch: args.arch.clone(),
         variant: args.variant.clone(),
         os: args.os.clone(),

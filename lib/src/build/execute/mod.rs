@@ -7,17 +7,19 @@
 //! Prints nothing.
 
 mod aftermath;
-pub(super) mod archive;
+mod archive;
+mod binding;
 pub(super) mod changes;
 mod course;
-mod elsewhere;
+pub(super) mod elsewhere;
 mod explain;
 mod export;
 mod flight;
 mod inputs;
-mod mounting;
+pub(super) mod mounting;
 mod mounts;
 mod options;
+pub(super) mod pieces;
 mod publish;
 mod run;
 pub(super) mod sandbox;
@@ -34,11 +36,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 pub use options::{
-    BuildEvent, BuildOptions, Built, Cancel, ContextDir, Failure, NamedContext, OnFailure,
-    Reporter, RunSettings, SecretSource, StepName,
+    BuildEvent, BuildOptions, Built, Cancel, ContextDir, Credentials, Failure, NamedContext,
+    OnFailure, Reporter, RunSettings, SecretSource, StepName,
 };
 
 use course::Course;
+use elsewhere::Fetcher;
 pub use export::TreeExport;
 pub use squash::Squash;
 pub use state::Machine;
@@ -389,6 +392,16 @@ impl Builder<'_> {
         let decoder = Decoder::new(blob.reader()).doing(reading)?;
         let reader = std::io::BufReader::with_capacity(256 << 10, decoder);
         Toc::read(reader).doing(reading)
+    }
+
+    /// Gets what is elsewhere.
+    fn fetcher(&self) -> Fetcher<'_> {
+        Fetcher {
+            writer: self.writer,
+            remote: self.remote,
+            cache: &self.cache,
+            credentials: self.options.run.as_ref().map(|run| &run.credentials),
+        }
     }
 
     /// Counts a step.

@@ -77,6 +77,9 @@ impl Builder<'_> {
             draft.config.architecture.clone_from(architecture);
             draft.config.variant.clone_from(variant);
         }
+        if !self.options.inherit_labels {
+            draft.config.config.labels.clear();
+        }
         Ok(draft)
     }
 

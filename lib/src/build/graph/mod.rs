@@ -12,7 +12,7 @@ mod fields;
 mod globals;
 mod json;
 mod options;
-mod paths;
+pub(super) mod paths;
 mod ports;
 mod print;
 mod remote;
