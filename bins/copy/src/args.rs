@@ -175,7 +175,7 @@ pub struct SelectArgs {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
     pub platform: Vec<Platform>,
     /// With --platform: keep the index's bytes although images are left out. Alone: copy an index
-    /// whose images are not all there.
+    /// whose images are not all there. Some registries refuse that.
     #[arg(long)]
     pub sparse: bool,
     /// With one --platform: that image alone, without an index.
@@ -562,10 +562,10 @@ pub struct RmArgs {
 
 #[derive(Args)]
 pub struct PruneArgs {
-    /// Only content that nobody used for this time (7d, 12h).
+    /// Only what nobody used for this time (7d, 12h); of --max-size, too.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub older_than: Option<std::time::Duration>,
-    /// Free more until the store is not larger than this (20GB).
+    /// Remove the oldest images too, until the others fit into this (20GB).
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub max_size: Option<u64>,
     /// Say what would be removed and do nothing.

@@ -34,7 +34,9 @@ fn hint(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Unauthorized => {
             Some("log in with `creel-copy login HOST`, or name a file with --authfile")
         }
-        ErrorKind::Unavailable => Some("the same command continues where this one stopped"),
+        ErrorKind::Unavailable => {
+            Some("once that can be reached, the same command continues where this one stopped")
+        }
         _ => None,
     }
 }

@@ -26,7 +26,8 @@ const GONE: &str = "gone";
 pub struct PruneOptions {
     /// Only what has not changed for this time.
     pub older_than: Option<Duration>,
-    /// Then the oldest tagged names too, until blobs take up no more bytes than this.
+    /// Then the oldest tagged names too, until content takes up no more bytes than this, or all
+    /// names are younger than `older_than`.
     pub max_size: Option<u64>,
     /// Report, but remove nothing.
     pub dry_run: bool,
@@ -258,7 +259,8 @@ fn plan(marks: &mut Marks<'_>, options: &PruneOptions) -> Result<Plan> {
         .collect();
     let mut names = without_subjects(marks, loose, &mut kept, &pinned)?;
     if let Some(limit) = options.max_size {
-        names.extend(oldest(marks, limit, &mut kept, &pinned, &content)?);
+        let bounds = (limit, options.older_than);
+        names.extend(oldest(marks, bounds, &mut kept, &pinned, &content)?);
     }
     let live = live(marks, &kept, &pinned)?;
     let gone = |content: &Stored| {
@@ -287,10 +289,11 @@ fn without_subjects(
     }
 }
 
-/// Takes the oldest of `kept` away until what the others need fits into `limit`.
+/// Takes the oldest of `kept` away until what the others need fits into `limit`; what is younger
+/// than `age` stays in any case.
 fn oldest(
     marks: &mut Marks<'_>,
-    limit: u64,
+    (limit, age): (u64, Option<Duration>),
     kept: &mut Vec<Image>,
     pinned: &[Reached],
     content: &[Stored],
@@ -307,7 +310,7 @@ fn oldest(
     for image in kept.drain(..) {
         let below = marks.below(image.roots().map(Reached::root))?;
         let more: u64 = below.difference(&live).map(size).sum();
-        if used + more <= limit {
+        if used + more <= limit || !old_enough(image.time(), age) {
             used += more;
             live.extend(below);
             fits.push(image);

@@ -14,7 +14,7 @@ use crate::config::{
     AuthKey, AuthStore, Certificates, ConfigPaths, Credential, Endpoint, ImageName, Policy,
     PolicyScope, Registries, ShortName, Use, is_short,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::progress::Listener;
 use crate::registry::{Access, Client, ClientOptions, Repository, Timeouts};
 use crate::spec::{Platform, Reference};
@@ -238,7 +238,8 @@ impl Places {
 
     /// All tags of a repository.
     pub async fn tags(&self, name: &Reference, side: &SideOptions) -> Result<Vec<String>> {
-        self.repository(name, side, Access::List)?.tags().await
+        let tags = self.repository(name, side, Access::List)?.tags().await;
+        tags.doing(|| format!("listing the tags of {}", name.name()))
     }
 
     /// The client for one side; sides with equal access share connections and tokens.

@@ -51,6 +51,42 @@ fn what_is_not_there_is_code_3() {
 }
 
 #[test]
+fn a_tag_that_is_not_there_is_told_with_the_way_to_those_that_are() {
+    let registry = TestRegistry::start();
+    let sandbox = Sandbox::new();
+    small("linux/amd64").build().push(&registry, "app", "1");
+    let name = registry.image("app");
+    let name = name.trim_start_matches("docker://");
+    let cure =
+        format!("there is no image {name}:2 (`creel-copy tags {name}` lists those there are)");
+    sandbox.copy([&format!("{name}:2"), "store:x"]).run().fails(3).says(&cure);
+    sandbox.copy(["digest", &format!("{name}:2")]).run().fails(3).says(&cure);
+    let missing = name.replace("/app", "/none");
+    let output = sandbox.copy(["sync", &missing, "oci:out"]).run().fails(3);
+    output.says(&format!("listing the tags of {missing}"));
+    sandbox.copy(["sync", name, "mirror"]).run().fails(2).says("as in docker.io/mirror");
+}
+
+#[test]
+fn what_cannot_end_well_is_refused_before_anything_is_moved() {
+    let registry = TestRegistry::start();
+    let sandbox = Sandbox::new();
+    small("linux/amd64").build().push(&registry, "app", "1");
+    let (from, to) = (registry.image("app:1"), registry.image("other:1"));
+    let copied = sandbox.copy([&from, &to, "--additional-tag", "not a tag"]).run().fails(2);
+    copied.says("\"not a tag\" is not a tag");
+    let missing = sandbox.path("none/digest");
+    let digestfile = format!("--digestfile={}", missing.display());
+    sandbox.copy([&from, &to, &digestfile]).run().fails(2).says("there is no directory");
+    sandbox.copy(["tags", to.trim_end_matches(":1")]).run().fails(3);
+    let directory = sandbox.path("dir");
+    let to = format!("dir:{}", directory.display());
+    let copied = sandbox.copy([&from, &to, "--additional-tag", "x"]).run().fails(2);
+    copied.says("leave out \"x\"");
+    assert!(!directory.exists());
+}
+
+#[test]
 fn wrong_credentials_are_code_4_and_are_never_shown() {
     let registry = TestRegistry::builder().token_auth("user", "right").start();
     let sandbox = Sandbox::new();

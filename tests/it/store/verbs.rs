@@ -43,6 +43,21 @@ fn a_pull_unpacks_unless_told_not_to() {
 }
 
 #[test]
+fn what_is_removed_is_told_and_nothing_else_stays_for_one_that_is_missing() {
+    let sandbox = pulled(&["--no-unpack"]);
+    sandbox.copy(["tag", "store:app:1", "2"]).run().success();
+    let removed = sandbox.copy(["rm", "none", "app:2", "app:3"]).run().fails(3);
+    assert_eq!(removed.stdout, "docker.io/library/app:2\n");
+    removed.says("docker.io/library/none:latest").says("docker.io/library/app:3");
+    let young = sandbox.copy(["prune", "--older-than", "1h", "--max-size", "1kB"]).run().success();
+    assert_eq!(young.stdout, "freed 0 B\n");
+    let told = sandbox.copy(["prune", "--max-size", "1kB", "--dry-run"]).run().success().stdout;
+    assert!(told.starts_with("would remove docker.io/library/app:1\nwould free "), "{told}");
+    let told = sandbox.copy(["prune", "--max-size", "1kB"]).run().success().stdout;
+    assert!(told.starts_with("removed docker.io/library/app:1\nfreed "), "{told}");
+}
+
+#[test]
 fn df_agrees_with_du() {
     let sandbox = pulled(&[]);
     let store = sandbox.store();

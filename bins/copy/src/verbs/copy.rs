@@ -1,5 +1,6 @@
 //! `creel-copy copy SRC [DST]`.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,6 +24,10 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<u8> {
         Some(text) => places.locate(text, Bare::RegistryIfNamed)?,
         None => in_store(&from)?,
     };
+    check_tags(&to, &args.additional_tag)?;
+    if let Some(path) = &args.digestfile {
+        check_directory(path)?;
+    }
     let source_side = context.side(args.source_side.side(), &args.both)?;
     let doing = |error: Error| error.while_doing(format!("copying {from} to {to}"));
     let source = places.source(&from, &source_side).await.map_err(doing)?;
@@ -69,6 +74,32 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<u8> {
         context.say(&render::summary(&report));
     }
     Ok(0)
+}
+
+/// Refuses before anything is moved what would be refused at the end.
+fn check_tags(to: &Location, tags: &[String]) -> Result<()> {
+    match (to, tags) {
+        (Location::Registry(name), tags) => {
+            tags.iter().try_for_each(|tag| name.with_tag(tag).map(drop))
+        }
+        (Location::Directory(_), [tag, ..]) => {
+            Err(Error::usage(format!("{to} holds an image without a name: leave out {tag:?}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Looks whether a file can be made where it shall be.
+fn check_directory(file: &Path) -> Result<()> {
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match directory {
+        Some(directory) if !directory.is_dir() => Err(Error::usage(format!(
+            "--digestfile {}: there is no directory {}",
+            file.display(),
+            directory.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The name under which something is kept in the store when none was given.

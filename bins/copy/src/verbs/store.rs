@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use creel::cli;
-use creel::error::Result;
+use creel::error::{Error, Result};
 use creel::store::PruneOptions;
 use creel::transport::{Bare, Location, collect_layout_garbage};
 
@@ -20,19 +20,32 @@ pub fn gc(context: &Context, args: &GcArgs) -> Result<u8> {
 
 pub fn rm(context: &Context, args: &RmArgs) -> Result<u8> {
     let store = context.store()?;
+    let mut names = Vec::new();
     for name in &args.names {
         let Location::Store(name) = Location::parse(name, Bare::Store)? else {
-            return Err(creel::Error::usage(format!(
+            return Err(Error::usage(format!(
                 "{name} is not in the store: use `creel-copy delete`"
             )));
         };
-        match args.no_prune {
-            true => drop(store.untag(&name)?),
-            false => drop(store.remove(&name)?),
-        }
-        render::print(&format!("{name}\n"))?;
+        names.push(name);
     }
-    Ok(0)
+    // A name that is not there keeps none of the others.
+    let mut failed = None;
+    for name in &names {
+        let removed = match args.no_prune {
+            true => store.untag(name).map(drop),
+            false => store.remove(name).map(drop),
+        };
+        match removed {
+            Ok(()) => render::print(&format!("{name}\n"))?,
+            Err(error) => {
+                if let Some(earlier) = failed.replace(error) {
+                    cli::report_failure("creel-copy", &earlier);
+                }
+            }
+        }
+    }
+    failed.map_or(Ok(0), Err)
 }
 
 pub fn prune(context: &Context, args: &PruneArgs) -> Result<u8> {
@@ -46,7 +59,11 @@ pub fn prune(context: &Context, args: &PruneArgs) -> Result<u8> {
         render::print_json(&report)?;
         return Ok(0);
     }
-    let verb = if args.dry_run { "would free" } else { "freed" };
-    render::print(&format!("{verb} {}\n", cli::bytes(report.bytes)))?;
+    let (removed, freed) = match args.dry_run {
+        true => ("would remove", "would free"),
+        false => ("removed", "freed"),
+    };
+    let names: String = report.names.iter().map(|name| format!("{removed} {name}\n")).collect();
+    render::print(&format!("{names}{freed} {}\n", cli::bytes(report.bytes)))?;
     Ok(0)
 }

@@ -229,7 +229,10 @@ impl<'a> Work<'a> {
                 Err(error) => failures.push(failure(from, to, error)),
             }
         }
-        self.context.say(&format!("{} images to copy", jobs.len()));
+        self.context.say(&match jobs.len() {
+            1 => "1 image to copy".to_owned(),
+            count => format!("{count} images to copy"),
+        });
         Ok(jobs)
     }
 
@@ -278,7 +281,10 @@ fn naming(args: &SyncArgs) -> Result<Naming> {
             Below::Registry(rest.to_owned())
         }
         SyncDestination::Docker => {
-            return Err(Error::usage(format!("{rest:?} does not begin with a registry host")));
+            return Err(Error::usage(format!(
+                "{rest:?} does not say where to: begin with a registry's host, as in \
+                 docker.io/{rest}, or write oci:{rest} or dir:{rest}"
+            )));
         }
     };
     // Without skopeo's flags, a repository is copied onto the repository or layout that was named.

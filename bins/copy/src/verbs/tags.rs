@@ -38,7 +38,7 @@ pub async fn run(context: &Context, args: TagsArgs) -> Result<u8> {
     let places = context.places(&args.work)?;
     let side = context.side(args.side.side(), &BothArgs::default())?;
     let doing = || format!("listing the tags of {}", name.name());
-    let mut tags = places.tags(&name, &side).await.doing(doing)?;
+    let mut tags = places.tags(&name, &side).await?;
     tags.retain(|tag| filter.wants(tag));
     tags.sort();
     if args.long {

@@ -106,7 +106,13 @@ fn the_oldest_names_go_to_make_room() {
     let pruned = place.store.prune(&limit(25_000)).unwrap();
     assert_eq!(pruned.names, ["docker.io/library/old:latest"]);
     assert!(place.findings().is_empty());
-    assert_eq!(place.store.prune(&limit(0)).unwrap().names.len(), 2);
+    // What was used lately stays, whatever room it takes.
+    publish(&place.store, &image(&[b"young"]), &name("young")).unwrap();
+    let aged = PruneOptions { older_than: Some(Duration::from_secs(3600)), ..limit(0) };
+    let pruned = place.store.prune(&aged).unwrap();
+    assert_eq!(pruned.names, ["docker.io/library/new:latest", "docker.io/library/middle:latest"]);
+    assert_eq!(place.names(), ["docker.io/library/young:latest"]);
+    assert_eq!(place.store.prune(&limit(0)).unwrap().names.len(), 1);
     assert_eq!(place.blob_count(), 0);
 }
 

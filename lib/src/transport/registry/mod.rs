@@ -33,6 +33,15 @@ impl RegistrySource {
         Ok(RegistrySource { name: name.clone(), repository, digest_tags: OnceCell::new() })
     }
 
+    /// That nothing has the name, and how to find one that something has.
+    fn absent(&self) -> String {
+        let name = &self.name;
+        format!(
+            "there is no image {name} (`creel-copy tags {}` lists those there are)",
+            name.name()
+        )
+    }
+
     /// The tags `sha256-<hex>.<what>` of the repository, by which cosign and its like attach
     /// things.
     async fn digest_tags(&self) -> Result<&[String]> {
@@ -56,11 +65,15 @@ fn is_digest_tag(tag: &str) -> bool {
 impl Source for RegistrySource {
     async fn resolve(&self) -> Result<Descriptor> {
         let found = self.repository.head_manifest(&self.name.manifest_name()).await?;
-        found.ok_or_else(|| Error::not_found(format!("there is no image {}", self.name)))
+        found.ok_or_else(|| Error::not_found(self.absent()))
     }
 
     async fn read_root(&self) -> Result<Manifest> {
-        self.repository.manifest(&self.name.manifest_name()).await
+        let found = self.repository.manifest(&self.name.manifest_name()).await;
+        found.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => error.while_doing(self.absent()),
+            _ => error,
+        })
     }
 
     async fn open(&self, what: &Descriptor) -> Result<Blob> {
