@@ -41,7 +41,16 @@ fn parts<'a>(text: &'a str, without: &[&str]) -> Vec<&'a str> {
 }
 
 const LIMITS: &[&str] = &[
-    "-m", "64m", "--cpus", "0.5", "--pids-limit", "50", "--cpu-shares", "512", "--cpuset-cpus", "0",
+    "-m",
+    "64m",
+    "--cpus",
+    "0.5",
+    "--pids-limit",
+    "50",
+    "--cpu-shares",
+    "512",
+    "--cpuset-cpus",
+    "0",
 ];
 
 /// What the programs are asked to do, each with the same words.
