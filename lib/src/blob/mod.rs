@@ -5,6 +5,7 @@
 //! size and digest match, so nobody verifies twice and nobody publishes before the end was seen.
 //! Memory is bounded by a few chunks per open blob. Knows bytes and digests, no places.
 
+mod beside;
 mod border;
 mod decode;
 mod digest_writer;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::Stream;
 
+pub(crate) use beside::HashBeside;
 pub use border::{BlobReader, blocking, consume_stream};
 pub use decode::{Budget, Decoder, Format};
 pub use digest_writer::DigestWriter;

@@ -193,6 +193,15 @@ pub fn from_stream(stream: impl Read) -> Result<Found> {
     Ok(Found { name: "-".to_owned(), bytes, own_ignore: None })
 }
 
+/// The real path of a directory below another: links in it lead nowhere else.
+pub(in crate::build) fn below(place: &Path, directory: &str) -> Result<PathBuf> {
+    let root = Root::open(place)?;
+    let walked = root.walk(directory.as_bytes(), &mut |gap| {
+        Err(Error::not_found(format!("there is no directory /{}", gap.path.escape_ascii())))
+    })?;
+    Ok(place.join(std::ffi::OsStr::from_bytes(&walked.path)))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -34,6 +34,7 @@ pub mod working;
 pub use bases::{Pull, Remote};
 pub use cache::usage::{Kept, Kind as KeptKind, prune as prune_cache, usage as cache_usage};
 pub use execute::{
-    BuildEvent, BuildOptions, Built, Cancel, ContextDir, Failure, Machine, NamedContext, OnFailure,
-    Reporter, RunSettings, SecretSource, Squash, StepName, TreeExport, build,
+    BuildEvent, BuildOptions, Built, Cancel, ContextDir, Credentials, Failure, Machine,
+    NamedContext, OnFailure, Reporter, RunSettings, SecretSource, Squash, StepName, TreeExport,
+    build,
 };

@@ -2,37 +2,30 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread::JoinHandle;
+use std::path::PathBuf;
 
 use super::layers::TREE;
 use super::writer::create;
 use super::{Role, UnpackSettings, Writer, intake};
-use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::spec::{Algorithm, Digest, Hasher, Layer};
+use crate::blob::{CHUNK, HashBeside};
+use crate::error::{IoContext, Result};
+use crate::spec::{Algorithm, Digest, Layer};
+use crate::sys;
 
-/// Bytes that are hashed at a time.
-const CHUNK: usize = 256 << 10;
-/// Chunks that may wait for the hash.
-const DEPTH: usize = 8;
+/// Bytes after which the kernel is asked to begin writing them to disk.
+const WRITE_BACK: u64 = 8 << 20;
 
-/// A blob in the making. What is written is hashed beside, on a thread of its own once it is more
-/// than a few chunks. Dropped unfinished, it leaves nothing.
+/// A blob in the making. What is written is hashed beside. Dropped unfinished, it leaves nothing.
 pub struct NewBlob<'a> {
     writer: &'a Writer,
     path: PathBuf,
     file: File,
     buffer: Vec<u8>,
-    hash: Hash,
+    hash: HashBeside,
+    written: u64,
+    /// So much is on its way to disk.
+    behind: u64,
     kept: bool,
-}
-
-/// Where the hashing happens.
-enum Hash {
-    Here(Hasher),
-    There { full: SyncSender<Vec<u8>>, empty: Receiver<Vec<u8>>, thread: JoinHandle<Hasher> },
-    Gone,
 }
 
 impl Writer {
@@ -40,8 +33,16 @@ impl Writer {
     pub fn new_blob(&self) -> Result<NewBlob<'_>> {
         let path = self.fresh();
         let file = create(&path).doing(|| format!("writing {}", path.display()))?;
-        let hash = Hash::Here(Hasher::new(Algorithm::Sha256));
-        Ok(NewBlob { writer: self, path, file, buffer: Vec::new(), hash, kept: false })
+        Ok(NewBlob {
+            writer: self,
+            path,
+            file,
+            buffer: Vec::new(),
+            hash: HashBeside::new(Algorithm::Sha256),
+            written: 0,
+            behind: 0,
+            kept: false,
+        })
     }
 
     /// Unpacks one layer that implies nothing of those below, and tells where its tree is until the
@@ -70,22 +71,13 @@ impl NewBlob<'_> {
     /// Takes what was written in as content of the store, visible after the next
     /// [`Writer::commit`]; its digest and size.
     pub fn finish(mut self, role: Role) -> Result<(Digest, u64)> {
-        let writing = |path: &Path| format!("writing {}", path.display());
-        self.send().doing(|| writing(&self.path))?;
-        let hasher = match std::mem::replace(&mut self.hash, Hash::Gone) {
-            Hash::Here(hasher) => hasher,
-            Hash::There { full, empty, thread } => {
-                drop((full, empty));
-                thread.join().map_err(|_| lost())?
-            }
-            Hash::Gone => return Err(lost()),
-        };
-        let size = hasher.count();
-        let digest = hasher.finish();
+        self.send().doing(|| format!("writing {}", self.path.display()))?;
+        let done = HashBeside::new(Algorithm::Sha256);
+        let digest = std::mem::replace(&mut self.hash, done).finish()?.finish();
         self.writer.lease(&digest)?;
         self.kept = true;
-        self.writer.collect(role, (digest.clone(), size), self.path.clone(), None);
-        Ok((digest, size))
+        self.writer.collect(role, (digest.clone(), self.written), self.path.clone(), None);
+        Ok((digest, self.written))
     }
 
     /// Brings what is collected to the file and to the hash.
@@ -94,43 +86,15 @@ impl NewBlob<'_> {
             return Ok(());
         }
         self.file.write_all(&self.buffer)?;
-        match &mut self.hash {
-            Hash::Here(hasher) if hasher.count() < (DEPTH * CHUNK) as u64 => {
-                hasher.update(&self.buffer);
-                self.buffer.clear();
-                return Ok(());
-            }
-            Hash::Here(_) => self.move_away(),
-            _ => {}
+        self.written += self.buffer.len() as u64;
+        if self.written - self.behind >= WRITE_BACK {
+            sys::start_write_back(&self.file, self.behind, self.written - self.behind);
+            self.behind = self.written;
         }
-        if let Hash::There { full, empty, .. } = &self.hash {
-            let mut next = empty.try_recv().unwrap_or_default();
-            next.clear();
-            let chunk = std::mem::replace(&mut self.buffer, next);
-            full.send(chunk).map_err(|_| io::Error::other(lost()))?;
-        }
+        let chunk = std::mem::take(&mut self.buffer);
+        self.buffer = self.hash.take(chunk).map_err(io::Error::other)?;
         Ok(())
     }
-
-    /// Lets a thread do the hashing from now on.
-    fn move_away(&mut self) {
-        let Hash::Here(mut hasher) = std::mem::replace(&mut self.hash, Hash::Gone) else { return };
-        let (full, work) = sync_channel::<Vec<u8>>(DEPTH);
-        let (done, empty): (Sender<Vec<u8>>, _) = channel();
-        let thread = std::thread::spawn(move || {
-            for chunk in work {
-                hasher.update(&chunk);
-                // Nobody wants the buffer back at the end.
-                let _ = done.send(chunk);
-            }
-            hasher
-        });
-        self.hash = Hash::There { full, empty, thread };
-    }
-}
-
-fn lost() -> Error {
-    Error::new(ErrorKind::Failed, "the thread that hashes has ended")
 }
 
 impl Write for NewBlob<'_> {
@@ -168,7 +132,7 @@ mod tests {
     fn what_was_made_has_its_digest() {
         let place = tempfile::tempdir().unwrap();
         let writer = Store::open(place.path()).unwrap().begin().unwrap();
-        for size in [0, 1, CHUNK, 5 * CHUNK * DEPTH + 17] {
+        for size in [0, 1, CHUNK, 40 * CHUNK + 17] {
             let content: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
             let mut blob = writer.new_blob().unwrap();
             content.chunks(10_000).for_each(|part| blob.write_all(part).unwrap());

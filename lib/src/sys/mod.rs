@@ -29,7 +29,7 @@ mod user_namespace;
 mod xattr;
 
 pub use atomic::{AtomicFile, write_file};
-pub use child::{Ended, Watched, adopt_orphans, spawn_clean, spawn_tied};
+pub use child::{Ended, Watched, adopt_orphans, kill_group, spawn_clean, spawn_tied};
 pub use copy::copy_contents;
 pub use dir::{Dir, DirEntry};
 pub use file::{NewFile, scratch_file, share_blocks, spread_directories, start_write_back};

@@ -167,6 +167,19 @@ fn mounts() {
     assert!(sandbox.mounts().is_empty());
 }
 
+#[test]
+fn links_of_an_image_lead_nowhere_else() {
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.write("work/odd/etc/mine", "");
+    std::os::unix::fs::symlink("/etc", sandbox.work("odd/l")).expect("a link");
+    sandbox.write("work/odd/Dockerfile", "FROM scratch\nCOPY etc /etc\nCOPY l /l\n");
+    build(&sandbox, &["-q", "-t", "odd", "odd"]).success();
+    for mount in ["from=odd,source=/l", "from=odd,source=/l,rw", "type=cache,from=odd,source=/l"] {
+        let run = format!("RUN --mount={mount},target=/m ls /m > /o");
+        check(&sandbox, &run, &[], &["o 644 0:0 \"mine\\n\""]);
+    }
+}
+
 fn build_file(sandbox: &Sandbox, instructions: &str) -> crate::support::program::Output {
     sandbox.write("work/Dockerfile", format!("FROM base\n{instructions}\n"));
     build(sandbox, &["-q", "."])

@@ -62,9 +62,11 @@ fn image(global: &Global, args: &BuildArgs) -> Result<u8> {
     let platform = front::platform(&args.front);
     let remote = || {
         let found = front::surroundings(global)?;
-        remote::remote(global, &args.bases.access, platform.clone(), found)
+        let remote = remote::remote(global, &args.bases.access, platform.clone(), found)?;
+        Ok(remote::bounded(remote, &args.fetch))
     };
-    let (root, secret) = (|| Ok(surroundings.root.clone()), |id: &str| runs::secret(&args.run, id));
+    let (root, secret) =
+        (|| Ok(surroundings.root.clone()), |id: &str| runs::secret(&args.run.lent, id));
     let keep_git_dir = front::keeps_git_dir(&args.front);
     let needs = Needs { root: &root, remote: &remote, secret: &secret, keep_git_dir };
     let input = front::Input::read(&args.front, false, Opener::new(needs))?;
@@ -128,6 +130,8 @@ fn options(args: &BuildArgs, input: &front::Input) -> Result<BuildOptions> {
         explain: args.explain,
         run: None,
         exports: exports(result),
+        inherit_labels: result.inherit_labels,
+        omit_history: result.omit_history,
         labels: result.labels.clone(),
         annotations: result.annotations.iter().cloned().collect(),
         epoch: epoch(args, input)?,

@@ -129,6 +129,13 @@ impl Mount {
         Ok(mount)
     }
 
+    /// Reads a mount that stands on a command line: nothing is put in place of variables.
+    pub fn alone(text: &str) -> Result<Mount, String> {
+        let word = Word { text: text.to_owned(), span: Span::default() };
+        let parsed = Mount::parse(&word, &mut |value| Ok(value.to_owned()));
+        parsed.map_err(|problem| problem.message)
+    }
+
     fn set(
         &mut self,
         field: &Field,

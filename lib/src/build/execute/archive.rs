@@ -5,7 +5,6 @@ use std::io::{BufReader, Read, Seek};
 
 use super::super::dockerignore::Ignore;
 use super::super::transfer::{Chosen, Origin, Pattern, select};
-use super::Builder;
 use crate::blob::Decoder;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::layer::tar::TarReader;
@@ -14,17 +13,6 @@ use crate::store::Writer;
 use crate::sys::{FileKind, Root};
 
 const BUFFER: usize = 256 << 10;
-
-impl Builder<'_> {
-    /// The content of an archive as a tree of its own; `None` for what is no archive.
-    pub(super) fn unpacked(
-        &self,
-        origin: &Origin,
-        chosen: &Chosen,
-    ) -> Result<Option<(Origin, Chosen)>> {
-        unpacked(self.writer, origin, chosen)
-    }
-}
 
 /// The content of an archive as a tree of its own, in a place of the writer's; `None` for what is
 /// no archive.

@@ -6,22 +6,37 @@
 
 use std::path::PathBuf;
 
-use super::super::cache::WebRecord;
+use super::super::bases::Remote;
+use super::super::cache::{Cache, WebRecord};
 use super::super::dockerignore::Ignore;
 use super::super::fetch::{self, Commit, Git, GitAddress};
 use super::super::graph::{Place, Transfer};
 use super::super::transfer::{Chosen, Origin, Pattern, select};
-use super::Builder;
+use super::archive::unpacked;
+use super::options::Credentials;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::registry::{FetchedFile, FileRequest, Validators, WebAddress};
 use crate::spec::{Algorithm, Digest};
+use crate::store::Writer;
 use crate::sys::Root;
 
 /// What a file is called whose URL does not say.
 const UNNAMED: &str = "__unnamed__";
 
+/// Gets sources of `ADD` from elsewhere.
+pub(in crate::build) struct Fetcher<'a> {
+    /// Where they are put.
+    pub(in crate::build) writer: &'a Writer,
+    /// How others are reached.
+    pub(in crate::build) remote: &'a Remote,
+    /// What files of the web were the last time.
+    pub(in crate::build) cache: &'a Cache,
+    /// What lets in.
+    pub(in crate::build) credentials: Option<&'a Credentials>,
+}
+
 /// A source from elsewhere that was looked at.
-pub(super) enum Elsewhere {
+pub(in crate::build) enum Elsewhere {
     /// A file of the web.
     File(WebFile),
     /// The files of a commit.
@@ -29,7 +44,7 @@ pub(super) enum Elsewhere {
 }
 
 /// A file of the web.
-pub(super) struct WebFile {
+pub(in crate::build) struct WebFile {
     address: WebAddress,
     name: String,
     /// What it is.
@@ -41,24 +56,24 @@ pub(super) struct WebFile {
 }
 
 /// A commit of a repository.
-pub(super) struct GitSource {
+pub(in crate::build) struct GitSource {
     address: GitAddress,
     commit: Commit,
     keep_git: bool,
 }
 
 /// The content of a source.
-pub(super) struct Brought {
-    pub(super) origin: Origin,
+pub(in crate::build) struct Brought {
+    pub(in crate::build) origin: Origin,
     /// What of it is taken.
-    pub(super) chosen: Vec<Chosen>,
+    pub(in crate::build) chosen: Vec<Chosen>,
     /// Whether it was an archive.
-    pub(super) unpacked: bool,
+    pub(in crate::build) unpacked: bool,
 }
 
 impl Elsewhere {
     /// What it is called in messages.
-    pub(super) fn shown(&self) -> String {
+    pub(in crate::build) fn shown(&self) -> String {
         match self {
             Elsewhere::File(file) => file.address.shown(),
             Elsewhere::Commit(source) => source.address.remote.clone(),
@@ -83,10 +98,10 @@ impl Elsewhere {
     }
 }
 
-impl Builder<'_> {
+impl Fetcher<'_> {
     /// Looks at a source from elsewhere. `known` tells whether a step like this was made before,
     /// so that it may be enough to know that nothing has changed.
-    pub(super) fn look_elsewhere(
+    pub(in crate::build) fn look(
         &self,
         place: &Place,
         transfer: &Transfer,
@@ -151,7 +166,7 @@ impl Builder<'_> {
             address: file.address.clone(),
             known: record.map_or_else(Validators::default, WebRecord::validators),
             authorization: fetch::web_secret(&file.address, &|id| self.secret(id))?,
-            limit: fetch::MAX_DOWNLOAD,
+            limit: self.remote.max_fetch,
             algorithm,
         };
         let found = fetch::download(self.remote, &request, &place.join(&file.name))?;
@@ -162,7 +177,7 @@ impl Builder<'_> {
     }
 
     /// The content of a source as a tree of its own, and what of it is taken.
-    pub(super) fn bring(
+    pub(in crate::build) fn bring(
         &self,
         source: &mut Elsewhere,
         exclude: &Ignore,
@@ -208,23 +223,21 @@ impl Builder<'_> {
         let name = file.name.clone().into_bytes();
         let meta = origin.root.lookup(&name).doing(looking)?.ok_or_else(|| lost(file))?;
         let chosen = Chosen { path: name.clone(), name, meta, inside: vec![], above: vec![] };
-        if unpack && let Some((origin, whole)) = self.unpacked(&origin, &chosen)? {
+        if unpack && let Some((origin, whole)) = unpacked(self.writer, &origin, &chosen)? {
             return Ok(Brought { origin, chosen: vec![whole], unpacked: true });
         }
         Ok(Brought { origin, chosen: vec![chosen], unpacked: false })
     }
 
     fn git(&self, address: &GitAddress) -> Result<Git<'_>> {
-        let agents = self.options.run.as_ref().map(|run| &run.agents);
-        let agent = agents.and_then(|agents| agents.get("default")).cloned();
+        let agent = self.credentials.and_then(|all| all.agents.get("default")).cloned();
         let access = fetch::git_access(address, &|id| self.secret(id), agent)?;
-        Ok(Git::new(&self.remote.git, access, self.writer.scratch()?))
+        Ok(Git::new(self.remote, access, self.writer.scratch()?))
     }
 
     /// A secret on one line, if it was given.
     fn secret(&self, id: &str) -> Result<Option<String>> {
-        let secrets = self.options.run.as_ref().map(|run| &run.secrets);
-        let source = secrets.and_then(|secrets| secrets.get(id));
+        let source = self.credentials.and_then(|all| all.secrets.get(id));
         source.map(|source| source.line(id)).transpose()
     }
 }

@@ -210,9 +210,9 @@ impl Builder<'_> {
         })?;
         let root = self.writer.scratch()?;
         snapshot.mount(&root)?;
-        let mut mounting = Mounting::new(self, settings)?;
+        let mut mounting = Mounting::new(self.writer, self.store.root(), &settings.credentials)?;
         for mount in &run.mounts {
-            mounting.add(mount)?;
+            self.mount(&mut mounting, mount)?;
         }
         if let Some((file, content)) = &run.script {
             mounting.add_script(file, content)?;

@@ -12,6 +12,7 @@ use super::super::view::{View, join};
 use super::elsewhere::Brought;
 use super::inputs::{Files, Taken};
 use super::options::{Failure, StepName};
+use super::pieces::{Laying, Piece};
 use super::stage::How;
 use super::{BuildResult, Builder, locked};
 use crate::error::{Error, ErrorKind, Result};
@@ -107,7 +108,7 @@ impl Builder<'_> {
         let mut found = Found::new();
         for source in &transfer.sources {
             let Place::Path(text) = source else {
-                found.push(Taken::Elsewhere(self.look_elsewhere(source, transfer, known)?));
+                found.push(Taken::Elsewhere(self.fetcher().look(source, transfer, known)?));
                 continue;
             };
             let Some(files) = files else { continue };
@@ -149,7 +150,7 @@ impl Builder<'_> {
             Taken::Elsewhere(source) => Some(source),
             Taken::Files(_) => None,
         });
-        elsewhere.map(|source| self.bring(source, exclude, unpack)).collect()
+        elsewhere.map(|source| self.fetcher().bring(source, exclude, unpack)).collect()
     }
 
     /// Makes the layer.
@@ -192,40 +193,22 @@ impl Builder<'_> {
                 transfer.destination
             )));
         }
-        // What is not of the origin, which is the first, comes behind it.
-        let mut others: Vec<Origin> = Vec::new();
         let mut brought = brought.into_iter();
-        for taken in found {
-            let (number, chosen, unpacked) = match taken {
-                Taken::Files(chosen) => (0, chosen.clone(), false),
-                Taken::Elsewhere(_) => {
-                    let Some(brought) = brought.next() else { continue };
-                    others.push(brought.origin);
-                    (others.len(), brought.chosen, brought.unpacked)
-                }
-            };
-            let local = files.filter(|_| number == 0);
-            for chosen in &chosen {
-                let archive = match local.filter(|_| transfer.add && transfer.unpack != Some(false))
-                {
-                    Some(files) => self.unpacked(files.origin, chosen)?,
-                    None => None,
-                };
-                if let Some((origin, whole)) = archive {
-                    others.push(origin);
-                    layout.place_archive(
-                        others.len(),
-                        &whole,
-                        &target,
-                        transfer.chown.is_some(),
-                    )?;
-                } else if unpacked {
-                    layout.place_archive(number, chosen, &target, transfer.chown.is_some())?;
-                } else {
-                    layout.place(number, chosen, &target, into, transfer.parents)?;
-                }
-            }
-        }
+        let pieces = found.iter().filter_map(|taken| match taken {
+            Taken::Files(chosen) => Some(Piece::Files(chosen)),
+            Taken::Elsewhere(_) => brought.next().map(Piece::Brought),
+        });
+        let laying = Laying {
+            writer: self.writer,
+            origin: files.map(|files| files.origin),
+            target: &target,
+            into,
+            parents: transfer.parents,
+            unpack: transfer.add && transfer.unpack != Some(false),
+            owned: transfer.chown.is_some(),
+        };
+        // What is not of the origin, which is the first, comes behind it.
+        let others = laying.lay(&mut layout, pieces)?;
         for (name, content) in &transfer.documents {
             let path = match into {
                 true => join(&target, name.as_bytes()),

@@ -2,18 +2,17 @@
 
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::super::bases::Remote;
-use super::super::context::{START, is_archive, unpack};
+use super::super::context::{START, below, is_archive, unpack};
 use super::super::dockerfile::MAX_FILE;
-use super::web::{FindSecret, MAX_DOWNLOAD, download, git_access, web_secret};
+use super::web::{FindSecret, download, git_access, web_secret};
 use super::{Git, GitAccess, GitAddress};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::registry::{FileRequest, Validators, WebAddress};
 use crate::spec::Algorithm;
 use crate::store::Writer;
-use crate::sys::Root;
 
 /// Where a context is that is not here.
 #[derive(Clone, Debug)]
@@ -92,7 +91,7 @@ impl ContextFetch<'_> {
         let access = git_access(address, self.secret, self.agent.clone())?;
         // Who names a repository to build from may show it their keys.
         let access = GitAccess { own_keys: true, ..access };
-        let git = Git::new(&self.remote.git, access, self.writer.scratch()?);
+        let git = Git::new(self.remote, access, self.writer.scratch()?);
         let commit = git.resolve(address)?;
         let mut place = self.writer.scratch()?;
         let keep = address.keep_git_dir.unwrap_or(self.keep_git_dir);
@@ -114,7 +113,7 @@ impl ContextFetch<'_> {
             address,
             known: Validators::default(),
             authorization: secret,
-            limit: MAX_DOWNLOAD,
+            limit: self.remote.max_fetch,
             algorithm: Algorithm::Sha256,
         };
         let path = self.writer.scratch()?.join("download");
@@ -143,14 +142,4 @@ fn start(file: File, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes).doing(|| "reading a download")?;
     Ok(bytes)
-}
-
-/// The real path of a directory below another: links in it lead nowhere else.
-fn below(place: &Path, directory: &str) -> Result<PathBuf> {
-    use std::os::unix::ffi::OsStrExt;
-    let root = Root::open(place)?;
-    let walked = root.walk(directory.as_bytes(), &mut |gap| {
-        Err(Error::not_found(format!("there is no directory /{}", gap.path.escape_ascii())))
-    })?;
-    Ok(place.join(std::ffi::OsStr::from_bytes(&walked.path)))
 }

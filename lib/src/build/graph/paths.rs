@@ -1,7 +1,7 @@
 //! Paths inside an image: always with `/`, never above the root.
 
 /// An absolute path made of `path` as seen from `base`, without `.`, `..` and doubled slashes.
-pub(super) fn join(base: &str, path: &str) -> String {
+pub(in crate::build) fn join(base: &str, path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     let base = if path.starts_with('/') { "" } else { base };
     for part in base.split('/').chain(path.split('/')) {
@@ -18,7 +18,7 @@ pub(super) fn join(base: &str, path: &str) -> String {
 
 /// A destination as seen from `base`: absolute, and ending in a slash where it names a directory
 /// (`dir/`, `dir/.`, `.`, `..` or nothing at all). Without a known base a relative one stays so.
-pub(super) fn destination(base: Option<&str>, path: &str) -> String {
+pub(in crate::build) fn destination(base: Option<&str>, path: &str) -> String {
     let directory = matches!(path, "" | "." | "..")
         || path.ends_with('/')
         || path.ends_with("/.")

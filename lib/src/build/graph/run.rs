@@ -130,57 +130,74 @@ impl Evaluator<'_> {
             (None, MountKind::Bind) => Some(Input::Context),
             _ => None,
         };
-        let mut out = Mount {
-            kind: mount.kind,
-            from,
-            source: mount.source.clone(),
-            target: self.target(mount.target.as_deref()),
-            read_only: mount.read_only,
-            size: mount.size,
-            id: mount.id.clone(),
-            sharing: mount.sharing.unwrap_or(Sharing::Shared),
-            required: mount.required,
-            env: mount.env.clone(),
-            mode: mount.mode,
-            uid: mount.uid,
-            gid: mount.gid,
-        };
-        match mount.kind {
-            MountKind::Cache if out.id.is_none() => out.id = mount.target.as_deref().map(cleaned),
-            MountKind::Secret => {
-                let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
-                let id = mount.source.or(mount.id).or(mount.target.as_deref().map(base))?;
-                out.target = match (&mount.target, &mount.env) {
-                    (None, Some(_)) => None,
-                    (None, None) => Some(format!("/run/secrets/{}", base(&id))),
-                    (Some(_), _) => out.target,
-                };
-                out.id = Some(id);
-                out.source = None;
+        match Mount::settled(mount, from, agents, |target| self.target(target)) {
+            Ok(mount) => Some(mount),
+            Err(problem) => {
+                self.error(word.span, problem);
+                None
             }
-            MountKind::Ssh if mount.source.is_some() => {
-                self.error(word.span, "ssh does not support source");
-                return None;
-            }
-            MountKind::Ssh => {
-                out.id = Some(out.id.unwrap_or_else(|| "default".to_owned()));
-                if mount.target.is_none() {
-                    out.target = Some(format!("/run/buildkit/ssh_agent.{agents}"));
-                }
-            }
-            _ => {}
         }
-        Some(out)
     }
 
     /// A target as seen from the working directory.
-    fn target(&self, target: Option<&str>) -> Option<String> {
-        let target = target.unwrap_or_default();
+    fn target(&self, target: &str) -> Option<String> {
         match &self.state.workdir {
             Some(workdir) => Some(paths::join(workdir, target)),
             None if target.starts_with('/') => Some(paths::join("/", target)),
             None => Some(target.to_owned()),
         }
+    }
+}
+
+impl Mount {
+    /// A mount with all that it does not say filled in. `agents` counts those before it, `place`
+    /// tells what a target means.
+    pub(in crate::build) fn settled(
+        mount: dockerfile::Mount,
+        from: Option<Input>,
+        agents: usize,
+        place: impl Fn(&str) -> Option<String>,
+    ) -> Result<Mount, &'static str> {
+        let target = mount.target.as_deref();
+        let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+        let mut out = Mount {
+            kind: mount.kind,
+            from,
+            source: mount.source.clone(),
+            target: place(target.unwrap_or_default()),
+            read_only: mount.read_only,
+            size: mount.size,
+            id: mount.id.clone(),
+            sharing: mount.sharing.unwrap_or(Sharing::Shared),
+            required: mount.required,
+            env: mount.env,
+            mode: mount.mode,
+            uid: mount.uid,
+            gid: mount.gid,
+        };
+        match mount.kind {
+            MountKind::Cache if out.id.is_none() => out.id = target.map(cleaned),
+            MountKind::Secret => {
+                let id = mount.source.or(mount.id).or(target.map(base));
+                let id = id.ok_or("invalid secret mount. one of source, target required")?;
+                match (target, &out.env) {
+                    (None, Some(_)) => out.target = None,
+                    (None, None) => out.target = Some(format!("/run/secrets/{}", base(&id))),
+                    (Some(_), _) => {}
+                }
+                out.id = Some(id);
+                out.source = None;
+            }
+            MountKind::Ssh if mount.source.is_some() => return Err("ssh does not support source"),
+            MountKind::Ssh => {
+                out.id.get_or_insert_with(|| "default".to_owned());
+                if target.is_none() {
+                    out.target = Some(format!("/run/buildkit/ssh_agent.{agents}"));
+                }
+            }
+            _ => {}
+        }
+        Ok(out)
     }
 }
 

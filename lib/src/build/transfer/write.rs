@@ -6,12 +6,11 @@ use std::io::{BufWriter, Read, Write};
 use super::super::view::Toc;
 use super::place::{Content, Layout, Placed};
 use super::{Origin, is_for_images};
+use crate::blob::{CHUNK, HashBeside};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::layer::tar::{Entry, EntryKind, TarWriter};
-use crate::spec::{Algorithm, Digest, Hasher};
+use crate::spec::{Algorithm, Digest};
 use crate::sys::{Dir, FileKind, Meta, Time, read_xattrs};
-
-const BUFFER: usize = 256 << 10;
 
 /// Told of every file's content: the origin's number, its path, what it was when it was opened,
 /// and its digest.
@@ -33,14 +32,14 @@ pub(in crate::build) fn write<'a>(
     seen: Option<Seen<'a>>,
 ) -> Result<Written> {
     let mut pass = Pass {
-        tar: TarWriter::new(BufWriter::with_capacity(BUFFER, out)),
+        tar: TarWriter::new(BufWriter::with_capacity(CHUNK, out)),
         origins,
         latest,
         seen,
         links: HashMap::new(),
         parent: None,
         written: Written::default(),
-        buffer: vec![0; BUFFER],
+        buffer: Vec::with_capacity(CHUNK),
     };
     for (path, placed) in &layout.entries {
         pass.entry(path, placed).doing(|| format!("adding /{}", String::from_utf8_lossy(path)))?;
@@ -155,34 +154,32 @@ impl<W: Write> Pass<'_, W> {
     ) -> Result<()> {
         let accounts = super::super::view::ACCOUNT_FILES.contains(&path);
         let mut kept = Vec::new();
-        let mut hasher = self.seen.is_some().then(|| Hasher::new(Algorithm::Sha256));
+        let mut hash = self.seen.is_some().then(|| HashBeside::new(Algorithm::Sha256));
         let mut left = size;
         while left > 0 {
-            let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
-            let count = match file.read(&mut self.buffer[..most]) {
-                Ok(0) => {
-                    return Err(Error::new(ErrorKind::Failed, "the file became shorter"));
-                }
-                Ok(count) => count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Error::io("reading it", error)),
-            };
-            if let Some(hasher) = &mut hasher {
-                hasher.update(&self.buffer[..count]);
+            self.buffer.clear();
+            let mut part = (&mut file).take(left.min(CHUNK as u64));
+            let count = part.read_to_end(&mut self.buffer).doing(|| "reading it")?;
+            if count == 0 {
+                return Err(Error::new(ErrorKind::Failed, "the file became shorter"));
             }
             if accounts && kept.len() < (4 << 20) {
-                kept.extend_from_slice(&self.buffer[..count]);
+                kept.extend_from_slice(&self.buffer);
             }
-            self.tar.content(&self.buffer[..count])?;
+            self.tar.content(&self.buffer)?;
             left -= count as u64;
+            if let Some(hash) = &mut hash {
+                self.buffer = hash.take(std::mem::take(&mut self.buffer))?;
+            }
         }
         if accounts {
             self.written.toc.add_accounts(path, kept);
         }
-        if let (Some(seen), Some(hasher)) = (&mut self.seen, hasher) {
+        if let (Some(seen), Some(hash)) = (&mut self.seen, hash) {
+            let digest = hash.finish()?.finish();
             let still = Meta::of(&file).doing(|| "examining it")?;
             if still == *meta {
-                seen(origin, from, meta, super::super::cache::with_xattrs(hasher.finish(), xattrs));
+                seen(origin, from, meta, super::super::cache::with_xattrs(digest, xattrs));
             }
         }
         Ok(())

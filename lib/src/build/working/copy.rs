@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::bases::{Finder, Pull, Remote};
-use super::super::dockerignore::{self, Ignore};
-use super::super::execute::{archive, workdir};
-use super::super::graph::{Chmod, has_wildcards};
+use super::super::cache::Cache;
+use super::super::dockerignore::Ignore;
+use super::super::execute::elsewhere::{Brought, Fetcher};
+use super::super::execute::pieces::{Laying, Piece};
+use super::super::execute::{Credentials, workdir};
+use super::super::graph::{Chmod, Place, Transfer, has_wildcards, paths};
 use super::super::transfer::{Layout, Missing, Origin, Owner, Pattern, Placement, select, write};
 use super::super::view::{LayerView, TreeLayer, View};
 use super::{Working, find, with};
@@ -24,12 +27,16 @@ const BUFFER: usize = 256 << 10;
 /// What is copied, and how.
 #[derive(Clone, Debug)]
 pub struct CopyOptions {
-    /// Paths, with wildcards.
+    /// Paths, with wildcards, URLs of files and git repositories.
     pub sources: Vec<String>,
     /// Where to; below the container's working directory unless it begins with `/`. None: there.
     pub destination: Option<String>,
-    /// Whether archives are unpacked.
+    /// Whether archives of this machine are unpacked.
     pub add: bool,
+    /// What the one URL holds, or the commit of the one repository.
+    pub checksum: Option<String>,
+    /// What lets in elsewhere.
+    pub credentials: Credentials,
     /// `user[:group]`.
     pub chown: Option<String>,
     /// Permissions.
@@ -58,17 +65,16 @@ pub fn copy(
     options: &CopyOptions,
     warn: &mut dyn FnMut(&str),
 ) -> Result<Digest> {
-    let remote_source = |source: &&String| source.contains("://") || source.starts_with("git@");
-    if let Some(source) = options.sources.iter().find(remote_source) {
-        return Err(Error::unsupported(format!(
-            "{source}: only files of this machine can be copied into a working container; \
-             download it first"
-        )));
-    }
     with(store, text, |working| {
         let writer = store.begin()?;
         let from = Source::find(store, &writer, remote, working, options)?;
-        let job = Job { working, options, writer: &writer };
+        let mut job = Job { working, options, writer: &writer, brought: Vec::new() };
+        job.bring(&Fetcher {
+            writer: &writer,
+            remote,
+            cache: &Cache::new(store.root()),
+            credentials: Some(&options.credentials),
+        })?;
         let done = match &from {
             Source::Host => working.with_files(|tree| job.carry_out(tree, None)),
             Source::Container(other) => working
@@ -144,24 +150,54 @@ struct Job<'a> {
     working: &'a Working,
     options: &'a CopyOptions,
     writer: &'a Writer,
+    /// What came from elsewhere, in the order of its sources.
+    brought: Vec<Brought>,
 }
 
 /// Digest of what was copied, and names that no layer can have.
 type Done = (Digest, Vec<Vec<u8>>);
 
 impl Job<'_> {
+    /// What a source is. What is here is meant before what only looks like an address.
+    fn place(&self, text: &str) -> Place {
+        let here = self.options.from.is_none() && self.options.context.is_none();
+        match here && self.options.current.join(text).symlink_metadata().is_ok() {
+            true => Place::Path(text.to_owned()),
+            false => Place::parse(text),
+        }
+    }
+
+    /// Gets what is elsewhere, before anything is changed.
+    fn bring(&mut self, fetcher: &Fetcher<'_>) -> Result<()> {
+        let places: Vec<Place> = self.options.sources.iter().map(|text| self.place(text)).collect();
+        let checksum = self.options.checksum.clone();
+        if checksum.is_some() && !matches!(places.as_slice(), [Place::Url(_) | Place::Git(_)]) {
+            return Err(Error::usage("--checksum is for one URL or git repository alone"));
+        }
+        let wanted = Transfer { add: true, checksum, ..Transfer::default() };
+        for place in places.iter().filter(|place| !matches!(place, Place::Path(_))) {
+            let mut source = fetcher.look(place, &wanted, false)?;
+            self.brought.push(fetcher.bring(&mut source, &Ignore::default(), false)?);
+        }
+        Ok(())
+    }
+
     /// Copies below `root`, from `source` if that is not this machine.
-    fn carry_out(&self, root: &Path, source: Option<&Path>) -> Result<Done> {
+    fn carry_out(mut self, root: &Path, source: Option<&Path>) -> Result<Done> {
         let origin = self.origin(source)?;
         let mut found = Vec::new();
         for text in &self.options.sources {
+            if !matches!(self.place(text), Place::Path(_)) {
+                found.push(None);
+                continue;
+            }
             let text = self.pattern(text, source.is_some());
             let pattern = Pattern { text: &text, exclude: &Ignore::default(), parents: false };
             match select(&origin, &pattern)? {
                 Ok(chosen) if chosen.is_empty() => {
                     return Err(Error::not_found(format!("nothing matches {text}")));
                 }
-                Ok(chosen) => found.extend(chosen),
+                Ok(chosen) => found.push(Some(chosen)),
                 Err(missing) => return Err(not_there(&origin, &missing)),
             }
         }
@@ -182,21 +218,24 @@ impl Job<'_> {
         });
         let destination = self.destination();
         let (target, there) = layout.destination(&destination)?;
-        let into = there || destination.ends_with('/') || found.len() > 1;
-        let mut archives = Vec::new();
-        for chosen in &found {
-            if self.options.add
-                && let Some(unpacked) = archive::unpacked(self.writer, &origin, chosen)?
-            {
-                archives.push(unpacked);
-                let (_, whole) = &archives[archives.len() - 1];
-                layout.place_archive(archives.len(), whole, &target, chown.is_some())?;
-                continue;
-            }
-            layout.place(0, chosen, &target, into, false)?;
-        }
+        let count: usize = found.iter().map(|chosen| chosen.as_ref().map_or(1, Vec::len)).sum();
+        let laying = Laying {
+            writer: self.writer,
+            origin: Some(&origin),
+            target: &target,
+            into: there || destination.ends_with('/') || count > 1,
+            parents: false,
+            unpack: self.options.add,
+            owned: chown.is_some(),
+        };
+        let mut brought = std::mem::take(&mut self.brought).into_iter();
+        let pieces = found.iter().filter_map(|chosen| match chosen {
+            Some(chosen) => Some(Piece::Files(chosen)),
+            None => brought.next().map(Piece::Brought),
+        });
+        let others = laying.lay(&mut layout, pieces)?;
         let mut origins = vec![&origin];
-        origins.extend(archives.iter().map(|(origin, _)| origin));
+        origins.extend(&others);
         let digest = apply(&layout, &origins, root)?;
         Ok((digest, layout.dropped))
     }
@@ -237,22 +276,8 @@ impl Job<'_> {
             "" => "/",
             base => base,
         };
-        let (text, slash) = match self.options.destination.as_deref() {
-            None => (base.to_owned(), true),
-            Some(text) => {
-                let last = text.rsplit('/').next().unwrap_or_default();
-                let whole = match text.starts_with('/') {
-                    true => text.to_owned(),
-                    false => format!("{base}/{text}"),
-                };
-                (whole, matches!(last, "" | "." | ".."))
-            }
-        };
-        let clean = dockerignore::clean(&format!("/{text}"));
-        match slash && !clean.ends_with('/') {
-            true => format!("{clean}/"),
-            false => clean,
-        }
+        let text = self.options.destination.as_deref().unwrap_or_default();
+        paths::destination(Some(base), text)
     }
 }
 

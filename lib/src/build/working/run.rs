@@ -3,19 +3,23 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::super::dockerfile::{self, MountKind};
+use super::super::execute::Credentials;
+use super::super::execute::mounting::Mounting;
 use super::super::execute::sandbox::new_id;
 use super::super::execute::state::{Machine, Place};
+use super::super::graph::{Mount, paths};
 use super::{Working, tidy, with};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::network::Attachment;
 use crate::runtime::binfmt::runs_foreign;
 use crate::runtime::files::{self, Dns, Hosts};
-use crate::runtime::flags::HostEntry;
+use crate::runtime::flags::{HostEntry, merge_env};
 use crate::runtime::options::{MountSource, NamespaceMode};
 use crate::runtime::{
     Accounts, Attached, Bundle, CannotStart, Container, Control, HostFacts, HostNames,
-    ImageDefaults, Look, Outcome, Person, RunOptions, Sources, Streams, build, check_options,
-    find_program, prepare,
+    ImageDefaults, Look, Outcome, Person, RunOptions, Streams, build, check_options, find_program,
+    prepare,
 };
 use crate::store::Store;
 use crate::sys::{self, Root, SignalQueue};
@@ -30,6 +34,10 @@ pub struct RunRequest {
     pub machine: Machine,
     /// The command, and what it is told.
     pub options: RunOptions,
+    /// Mounts of the kinds that builds know: caches, secrets, agents.
+    pub mounts: Vec<dockerfile::Mount>,
+    /// What the mounts name.
+    pub credentials: Credentials,
     /// Whether it is connected to the bridge.
     pub bridge: bool,
     /// Further lines of `/etc/hosts`.
@@ -85,7 +93,7 @@ impl Working {
         signals: &SignalQueue,
         warn: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Ran> {
-        let options = self.options(request)?;
+        let mut options = self.options(request)?;
         let host = HostFacts::gather(options.privileged)?;
         check_options(&options, &host)?.iter().for_each(|warning| warn(warning));
         let (id, machine) = (new_id(), &request.machine);
@@ -98,10 +106,12 @@ impl Working {
             workdir: config.working_dir.clone(),
             ..ImageDefaults::default()
         };
-        let staging = state.path().join("staging");
-        std::fs::create_dir(&staging).doing(|| "making a directory for mounts")?;
-        let mut sources = Sources::in_directory(&staging);
-        sources.hold_binds(&options.mounts)?;
+        let writer = self.store.begin()?;
+        let mut mounting = Mounting::new(&writer, self.store.root(), &request.credentials)?;
+        mounting.sources.hold_binds(&options.mounts)?;
+        self.mount(&mut mounting, &request.mounts)?;
+        options.mounts.append(&mut mounting.requests);
+        merge_env(&mut options.env, mounting.env.drain(..));
         let attachment = match request.bridge {
             true => {
                 let runs = |other: &str| machine.is_running(other);
@@ -114,7 +124,7 @@ impl Working {
             id: id.clone(),
             root: tree.to_owned(),
             user: Accounts::read(&root)?.resolve(user, &options.groups)?,
-            sources: sources.paths().collect(),
+            sources: mounting.sources.paths().collect(),
             network: attachment.as_ref().map(Attachment::path),
             files: etc(request, &options, &host, attachment.as_ref(), state.path())?,
             ..Container::default()
@@ -146,13 +156,36 @@ impl Working {
             }),
         };
         let detached = attachment.map_or(Ok(()), Attachment::detach);
-        drop(sources);
+        drop(mounting);
         let after = tidy::times(&root, &built.spec);
         made.remove_unused()?;
         after.restore(&root)?;
         self.forget_places()?;
         let ended = ended?;
         detached.map(|()| ended)
+    }
+
+    /// Adds mounts, whose targets are below the working directory.
+    fn mount(&self, mounting: &mut Mounting<'_>, mounts: &[dockerfile::Mount]) -> Result<()> {
+        let workdir = &self.record.config.config.working_dir;
+        let mut agents = 0;
+        for mount in mounts {
+            if mount.from.is_some() {
+                return Err(Error::unsupported(
+                    "a mount into a working container takes nothing from images: copy --from does",
+                ));
+            }
+            let settled = Mount::settled(mount.clone(), None, agents, |target| {
+                Some(paths::join(workdir, target))
+            });
+            let settled = settled.map_err(|problem| Error::usage(format!("--mount: {problem}")))?;
+            if settled.target.as_deref() == Some("/") {
+                return Err(Error::usage("--mount: a target is missing, or is the root"));
+            }
+            agents += usize::from(settled.kind == MountKind::Ssh);
+            mounting.add(&settled)?;
+        }
+        Ok(())
     }
 
     /// The options with the defaults of the container.
@@ -217,14 +250,5 @@ fn etc(
         })?;
         texts.push((files::HOSTS, hosts));
     }
-    let mut written = BTreeMap::new();
-    for (target, text) in texts {
-        let path = dir.join(target.trim_start_matches("/etc/"));
-        let writing = || format!("writing {}", path.display());
-        std::fs::write(&path, text).doing(writing)?;
-        let file = std::fs::File::open(&path).doing(writing)?;
-        sys::set_mode(&file, files::MODE).doing(writing)?;
-        written.insert(target.to_owned(), path);
-    }
-    Ok(written)
+    files::write(dir, &texts, None)
 }

@@ -2,8 +2,10 @@
 
 mod commands;
 mod config;
+mod elsewhere;
 mod files;
 mod keeping;
+mod mounts;
 mod peers;
 
 use super::result::{Made, build};
