@@ -8,7 +8,7 @@ use creel::build::working::Filter;
 use creel::spec::Platform;
 
 use crate::args::{AccessArgs, BaseArgs, FetchArgs, ImageFormat, Packing, RefusedArgs};
-use crate::run_args::LentArgs;
+use crate::run_args::{ConfinedArgs, InnerArgs, LentArgs, MachineArgs};
 
 /// What a working container begins with.
 #[derive(Args)]
@@ -37,30 +37,20 @@ pub(crate) struct FromArgs {
 /// What all commands of a container are run with.
 #[derive(Args)]
 pub(crate) struct DefaultArgs {
-    /// Mount a directory or a file for commands (repeatable).
-    #[arg(short, long, value_name = "SRC:DST[:OPTIONS]")]
-    pub(crate) volume: Vec<String>,
+    #[command(flatten)]
+    pub(crate) around: AroundArgs,
+    #[command(flatten)]
+    pub(crate) inner: InnerArgs,
+}
+
+/// The container that commands run in.
+#[derive(Args)]
+pub(crate) struct AroundArgs {
+    #[command(flatten)]
+    pub(crate) confined: ConfinedArgs,
     /// Network of commands: bridge, none, host or ns:PATH.
     #[arg(long, value_name = "MODE")]
     pub(crate) network: Option<String>,
-    /// A capability that commands have besides (repeatable).
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub(crate) cap_add: Vec<String>,
-    /// A capability that commands do without (repeatable).
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub(crate) cap_drop: Vec<String>,
-    /// A further line of /etc/hosts (repeatable).
-    #[arg(long, value_name = "NAME:ADDRESS")]
-    pub(crate) add_host: Vec<String>,
-    /// Size of /dev/shm.
-    #[arg(long, value_name = "BYTES", value_parser = creel::runtime::flags::parse_size)]
-    pub(crate) shm_size: Option<u64>,
-    /// A limit for processes, as in nofile=1024:2048 (repeatable).
-    #[arg(long, value_name = "TYPE=SOFT[:HARD]")]
-    pub(crate) ulimit: Vec<String>,
-    /// How commands are kept apart from the machine: runc.
-    #[arg(long, value_name = "TYPE", value_parser = isolation)]
-    pub(crate) isolation: Option<()>,
 }
 
 /// A command in a container.
@@ -74,9 +64,10 @@ pub(crate) struct CommandArgs {
         required = true
     )]
     pub(crate) words: Vec<String>,
-    /// Mount a directory or a file for the command (repeatable).
-    #[arg(short, long, value_name = "SRC:DST[:OPTIONS]")]
-    pub(crate) volume: Vec<String>,
+    #[command(flatten)]
+    pub(crate) around: AroundArgs,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
     /// Mount for the command: type=bind|tmpfs|cache|secret|ssh,… (repeatable).
     #[arg(long, value_name = "SPEC")]
     pub(crate) mount: Vec<String>,
@@ -91,15 +82,6 @@ pub(crate) struct CommandArgs {
     /// Set a variable for the command (repeatable).
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
-    /// Its network: bridge, none, host or ns:PATH.
-    #[arg(long, value_name = "MODE")]
-    pub(crate) network: Option<String>,
-    /// A capability that it has besides (repeatable).
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub(crate) cap_add: Vec<String>,
-    /// A capability that it does without (repeatable).
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub(crate) cap_drop: Vec<String>,
     /// Its host name.
     #[arg(long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
@@ -118,12 +100,6 @@ pub(crate) struct CommandArgs {
     /// Host name's namespace: private, host or ns:PATH.
     #[arg(long, value_name = "MODE")]
     pub(crate) uts: Option<String>,
-    /// How it is kept apart from the machine: runc.
-    #[arg(long, value_name = "TYPE", value_parser = isolation)]
-    pub(crate) isolation: Option<()>,
-    /// The container runtime [default: runc, crun or youki].
-    #[arg(long, value_name = "PROGRAM")]
-    pub(crate) runtime: Option<PathBuf>,
     /// Give history a line about it.
     #[arg(long)]
     pub(crate) add_history: bool,
@@ -378,15 +354,4 @@ pub(crate) struct InspectArgs {
 
 fn filter(text: &str) -> Result<Filter, String> {
     Filter::parse(text).map_err(|error| error.chain())
-}
-
-/// Commands run in containers of the runtime; what others call that is accepted.
-fn isolation(text: &str) -> Result<(), String> {
-    match text {
-        "oci" | "runc" | "default" => Ok(()),
-        "chroot" | "rootless" => Err(format!(
-            "{text} would leave the machine open to the command; there is runc (also called oci)"
-        )),
-        other => Err(format!("{other:?} is not runc")),
-    }
 }

@@ -76,22 +76,24 @@ fn defaults(args: &DefaultArgs) -> Result<RunDefaults> {
             false => Ok(text.clone()),
         }
     };
-    if let Some(mode) = &args.network {
+    let DefaultArgs { around, inner } = args;
+    let confined = &around.confined;
+    if let Some(mode) = &around.network {
         super::in_container::network(Some(mode))?;
     }
-    for name in [&args.cap_add, &args.cap_drop] {
+    for name in [&confined.cap_add, &confined.cap_drop] {
         flags::parse_capabilities(name)?;
     }
-    args.add_host.iter().try_for_each(|text| flags::parse_host_entry(text).map(drop))?;
-    args.ulimit.iter().try_for_each(|text| flags::parse_ulimit(text).map(drop))?;
+    runs::parsed(&inner.add_host, flags::parse_host_entry)?;
+    runs::parsed(&inner.ulimit, flags::parse_ulimit)?;
     Ok(RunDefaults {
-        volumes: args.volume.iter().map(volume).collect::<Result<_>>()?,
-        network: args.network.clone(),
-        cap_add: args.cap_add.clone(),
-        cap_drop: args.cap_drop.clone(),
-        hosts: args.add_host.clone(),
-        shm_size: args.shm_size,
-        ulimits: args.ulimit.clone(),
+        volumes: confined.volume.iter().map(volume).collect::<Result<_>>()?,
+        network: around.network.clone(),
+        cap_add: confined.cap_add.clone(),
+        cap_drop: confined.cap_drop.clone(),
+        hosts: inner.add_host.clone(),
+        shm_size: inner.shm_size,
+        ulimits: inner.ulimit.clone(),
     })
 }
 

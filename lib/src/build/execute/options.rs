@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{PipeReader, Read};
-use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use super::export::TreeExport;
 use super::squash::Squash;
 use super::state::Machine;
 use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::runtime::flags::HostEntry;
 use crate::runtime::{CdiName, RunOptions};
 use crate::spec::{Dialect, Digest, Platform};
 use crate::store::StoreName;
@@ -104,8 +104,8 @@ pub struct RunSettings {
     pub network: Network,
     /// What steps may ask for beyond the usual: `network.host`, `security.insecure`, `device`.
     pub allow: Vec<String>,
-    /// Further lines of `/etc/hosts`: a name and its address.
-    pub hosts: Vec<(String, IpAddr)>,
+    /// Further lines of `/etc/hosts`.
+    pub hosts: Vec<HostEntry>,
     /// What steps may use of a person's.
     pub credentials: Credentials,
     /// What every command is run with besides.
