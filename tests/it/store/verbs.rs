@@ -113,9 +113,9 @@ fn damage_is_found_and_mended_from_where_the_name_points() {
 /// Changes a byte of a file in an unpacked layer; the layer's digest.
 fn flip_in_a_tree(sandbox: &Sandbox, file: &str) -> String {
     let layers = fs::read_dir(sandbox.store().join("layers")).expect("layers");
-    let layers = layers.map(|layer| layer.expect("a layer").path());
+    let mut layers = layers.map(|layer| layer.expect("a layer").path());
     let holds = |layer: &std::path::PathBuf| layer.join("diff").join(file).exists();
-    let layer = layers.filter(holds).next().expect("a layer with the file");
+    let layer = layers.find(holds).expect("a layer with the file");
     let path = layer.join("diff").join(file);
     let mut bytes = fs::read(&path).expect("a file");
     bytes[1] ^= 1;
