@@ -16,6 +16,7 @@ mod lock;
 mod machine;
 mod meta;
 mod mounts;
+mod namespace;
 mod netlink;
 mod pin;
 mod poll;
@@ -43,6 +44,7 @@ pub use mounts::{
     DetachedMount, Overlay, detach, is_mount, mount_again, mount_memory, mount_overlay, own_mounts,
     unmount_idle,
 };
+pub use namespace::{NamespaceKind, namespace_kind};
 pub use netlink::{Netlink, NetlinkFamily, NetlinkReply, new_network};
 pub use pin::Pin;
 pub use poll::{Wait, wait_any};
