@@ -168,6 +168,8 @@ pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) bases: BaseArgs,
     #[command(flatten)]
+    pub(crate) fetch: FetchArgs,
+    #[command(flatten)]
     pub(crate) run: RunArgs,
     /// Make every step anew.
     #[arg(long)]
@@ -232,6 +234,25 @@ fn none(text: &str) -> Result<(), String> {
     }
 }
 
+/// Flags of buildah that ask for what there is not: refused, with what there is instead.
+#[derive(Args)]
+pub(crate) struct RefusedArgs {
+    /// A list of images.
+    #[arg(long, hide = true, value_name = "LIST", value_parser = no_list)]
+    manifest: Option<()>,
+    /// A signature by GnuPG.
+    #[arg(long, hide = true, value_name = "KEY", value_parser = no_signature)]
+    sign_by: Option<()>,
+}
+
+fn no_list(_: &str) -> Result<(), String> {
+    Err("lists of images are not made: push each platform's image under a name of its own".into())
+}
+
+fn no_signature(_: &str) -> Result<(), String> {
+    Err("images are not signed here: sign what was pushed, by its digest (--digestfile)".into())
+}
+
 /// What comes out of a build.
 #[derive(Args)]
 pub(crate) struct ResultArgs {
@@ -268,9 +289,34 @@ pub(crate) struct ResultArgs {
     /// Set a label; wins over the file's (repeatable).
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) labels: Vec<(String, String)>,
+    /// Whether labels of the base stay.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "true",
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    pub(crate) inherit_labels: bool,
+    /// Leave history out.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true,
+        action = clap::ArgAction::Set
+    )]
+    pub(crate) omit_history: bool,
     /// Annotate the manifest (repeatable).
     #[arg(long = "annotation", value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) annotations: Vec<(String, String)>,
+    #[command(flatten)]
+    refused: RefusedArgs,
     /// Write the config's digest (Docker's image ID) into a file.
     #[arg(long, value_name = "FILE")]
     pub(crate) iidfile: Option<PathBuf>,
@@ -282,7 +328,12 @@ pub(crate) struct ResultArgs {
     pub(crate) digestfile: Option<PathBuf>,
     /// Give the image this time, and what is later in its new layers too (seconds since 1970)
     /// [default: SOURCE_DATE_EPOCH].
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        visible_alias = "timestamp",
+        value_name = "SECONDS",
+        allow_negative_numbers = true
+    )]
     pub(crate) source_date_epoch: Option<i64>,
     /// The same files give the same digests, whenever and wherever: --source-date-epoch of the
     /// context's commit, or 0, unless there is another.
@@ -398,6 +449,14 @@ pub(crate) struct BaseArgs {
     pub(crate) pull: PullWhen,
     #[command(flatten)]
     pub(crate) access: AccessArgs,
+}
+
+/// How what is elsewhere is bounded.
+#[derive(Args)]
+pub(crate) struct FetchArgs {
+    /// Most bytes of one file that is fetched, or of one git repository on disk [default: 32g].
+    #[arg(long, value_name = "BYTES", value_parser = creel::runtime::flags::parse_size)]
+    pub(crate) max_fetch: Option<u64>,
 }
 
 /// How registries are reached.

@@ -1,13 +1,12 @@
 //! The command line: how commands are run.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use creel::build::dockerfile::Network;
 use creel::runtime::CdiName;
-use creel::runtime::flags::{parse_device, parse_size, parse_ulimit, parse_volume};
-use creel::runtime::options::{DeviceRequest, MountRequest, MountSource, Ulimit};
+use creel::runtime::flags::{parse_device, parse_size};
+use creel::runtime::options::DeviceRequest;
 
 /// How commands are run.
 #[derive(Args)]
@@ -18,27 +17,14 @@ pub(crate) struct RunArgs {
     /// What commands may ask for: network.host, security.insecure, device (repeatable).
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) allow: Vec<String>,
-    /// A further line of /etc/hosts (repeatable).
-    #[arg(long, value_name = "NAME:ADDRESS", value_parser = host_entry)]
-    pub(crate) add_host: Vec<(String, IpAddr)>,
     #[command(flatten)]
     pub(crate) lent: LentArgs,
-    /// Size of /dev/shm.
-    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
-    pub(crate) shm_size: Option<u64>,
-    /// A limit for processes, as in nofile=1024:2048 (repeatable).
-    #[arg(long, value_name = "TYPE=SOFT[:HARD]", value_parser = parse_ulimit)]
-    pub(crate) ulimit: Vec<Ulimit>,
-    /// Mount a directory or file for every command: SOURCE:TARGET or
-    /// SOURCE:TARGET:ro (repeatable).
-    #[arg(short, long, value_name = "SOURCE:TARGET[:OPTIONS]", value_parser = volume)]
-    pub(crate) volume: Vec<MountRequest>,
-    /// Give commands a capability (repeatable).
-    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',')]
-    pub(crate) cap_add: Vec<String>,
-    /// Take a capability from commands (repeatable).
-    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',')]
-    pub(crate) cap_drop: Vec<String>,
+    #[command(flatten)]
+    pub(crate) confined: ConfinedArgs,
+    #[command(flatten)]
+    pub(crate) inner: InnerArgs,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
     /// Give commands a device of this machine: PATH, PATH:TARGET:rwm, or its CDI name (repeatable).
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub(crate) device: Vec<DevicePlace>,
@@ -55,12 +41,45 @@ pub(crate) struct RunArgs {
     /// The cgroup that those of commands are made in.
     #[arg(long, value_name = "CGROUP")]
     pub(crate) cgroup_parent: Option<String>,
-    /// How commands are kept apart: oci (runc).
-    #[arg(long, value_name = "KIND", value_parser = isolation, default_value = "oci")]
-    pub(crate) isolation: Isolation,
     /// When a command fails: run a shell where it failed, or keep its files.
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) on_failure: Option<OnFailureWhat>,
+}
+
+/// What commands see and may do of this machine.
+#[derive(Args)]
+pub(crate) struct ConfinedArgs {
+    /// Mount a directory or a file for commands (repeatable).
+    #[arg(short, long, value_name = "SOURCE:TARGET[:OPTIONS]")]
+    pub(crate) volume: Vec<String>,
+    /// Give commands a capability (repeatable).
+    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',')]
+    pub(crate) cap_add: Vec<String>,
+    /// Take a capability from commands (repeatable).
+    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',')]
+    pub(crate) cap_drop: Vec<String>,
+    /// How commands are kept apart from the machine: oci (runc).
+    #[arg(long, value_name = "KIND", value_parser = isolation)]
+    pub(crate) isolation: Option<()>,
+}
+
+/// What commands find inside.
+#[derive(Args)]
+pub(crate) struct InnerArgs {
+    /// A further line of /etc/hosts (repeatable).
+    #[arg(long, value_name = "NAME:ADDRESS")]
+    pub(crate) add_host: Vec<String>,
+    /// Size of /dev/shm.
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    pub(crate) shm_size: Option<u64>,
+    /// A limit for processes, as in nofile=1024:2048 (repeatable).
+    #[arg(long, value_name = "TYPE=SOFT[:HARD]")]
+    pub(crate) ulimit: Vec<String>,
+}
+
+/// What runs commands.
+#[derive(Args)]
+pub(crate) struct MachineArgs {
     /// The container runtime [default: runc, crun or youki].
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) runtime: Option<PathBuf>,
@@ -120,41 +139,15 @@ pub(crate) enum OnFailureWhat {
     Keep,
 }
 
-/// How commands are kept apart: by a container runtime, the only way.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Isolation;
-
-fn isolation(text: &str) -> Result<Isolation, String> {
+/// Commands run in containers of the runtime; what others call that is accepted.
+fn isolation(text: &str) -> Result<(), String> {
     match text {
-        "oci" | "runc" | "default" => Ok(Isolation),
+        "oci" | "runc" | "default" => Ok(()),
         "chroot" | "rootless" => Err(format!(
-            "{text} isolation is not offered: commands run in containers of an OCI runtime, which \
-             needs root so far"
+            "{text} would leave the machine open to commands: they run in containers of an OCI \
+             runtime, which needs root so far"
         )),
-        other => Err(format!("{other:?} is not oci")),
-    }
-}
-
-fn volume(text: &str) -> Result<MountRequest, String> {
-    let here =
-        std::env::current_dir().map_err(|error| format!("the current directory: {error}"))?;
-    let mut request = parse_volume(text, &here).map_err(|error| error.chain())?;
-    match &mut request.source {
-        MountSource::Bind { create, .. } => {
-            *create = false;
-            Ok(request)
-        }
-        _ => Err(format!("{text:?} names no directory or file: a path begins with / or .")),
-    }
-}
-
-fn host_entry(text: &str) -> Result<(String, IpAddr), String> {
-    let split = text.split_once(['=', ':']);
-    let (name, address) = split.ok_or_else(|| format!("{text:?} is not NAME:ADDRESS"))?;
-    let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
-    match bare.parse() {
-        Ok(address) if !name.is_empty() => Ok((name.to_owned(), address)),
-        _ => Err(format!("{text:?} is not NAME:ADDRESS")),
+        other => Err(format!("{other:?} is not oci (or runc)")),
     }
 }
 

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use creel::build::graph::Chmod;
+use creel::build::working::Filter;
 use creel::spec::Platform;
 
-use crate::args::{AccessArgs, BaseArgs, ImageFormat, Packing};
-use crate::run_args::LentArgs;
+use crate::args::{AccessArgs, BaseArgs, FetchArgs, ImageFormat, Packing, RefusedArgs};
+use crate::run_args::{ConfinedArgs, InnerArgs, LentArgs, MachineArgs};
 
 /// What a working container begins with.
 #[derive(Args)]
@@ -36,30 +37,20 @@ pub(crate) struct FromArgs {
 /// What all commands of a container are run with.
 #[derive(Args)]
 pub(crate) struct DefaultArgs {
-    /// Mount a directory or a file for commands (repeatable).
-    #[arg(short, long, value_name = "SRC:DST[:OPTIONS]")]
-    pub(crate) volume: Vec<String>,
+    #[command(flatten)]
+    pub(crate) around: AroundArgs,
+    #[command(flatten)]
+    pub(crate) inner: InnerArgs,
+}
+
+/// The container that commands run in.
+#[derive(Args)]
+pub(crate) struct AroundArgs {
+    #[command(flatten)]
+    pub(crate) confined: ConfinedArgs,
     /// Network of commands: bridge, none, host or ns:PATH.
     #[arg(long, value_name = "MODE")]
     pub(crate) network: Option<String>,
-    /// A capability that commands have besides (repeatable).
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub(crate) cap_add: Vec<String>,
-    /// A capability that commands do without (repeatable).
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub(crate) cap_drop: Vec<String>,
-    /// A further line of /etc/hosts (repeatable).
-    #[arg(long, value_name = "NAME:ADDRESS")]
-    pub(crate) add_host: Vec<String>,
-    /// Size of /dev/shm.
-    #[arg(long, value_name = "BYTES", value_parser = creel::runtime::flags::parse_size)]
-    pub(crate) shm_size: Option<u64>,
-    /// A limit for processes, as in nofile=1024:2048 (repeatable).
-    #[arg(long, value_name = "TYPE=SOFT[:HARD]")]
-    pub(crate) ulimit: Vec<String>,
-    /// How commands are kept apart from the machine: runc.
-    #[arg(long, value_name = "TYPE", value_parser = isolation)]
-    pub(crate) isolation: Option<()>,
 }
 
 /// A command in a container.
@@ -73,9 +64,10 @@ pub(crate) struct CommandArgs {
         required = true
     )]
     pub(crate) words: Vec<String>,
-    /// Mount a directory or a file for the command (repeatable).
-    #[arg(short, long, value_name = "SRC:DST[:OPTIONS]")]
-    pub(crate) volume: Vec<String>,
+    #[command(flatten)]
+    pub(crate) around: AroundArgs,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
     /// Mount for the command: type=bind|tmpfs|cache|secret|ssh,… (repeatable).
     #[arg(long, value_name = "SPEC")]
     pub(crate) mount: Vec<String>,
@@ -90,15 +82,6 @@ pub(crate) struct CommandArgs {
     /// Set a variable for the command (repeatable).
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
-    /// Its network: bridge, none, host or ns:PATH.
-    #[arg(long, value_name = "MODE")]
-    pub(crate) network: Option<String>,
-    /// A capability that it has besides (repeatable).
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub(crate) cap_add: Vec<String>,
-    /// A capability that it does without (repeatable).
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub(crate) cap_drop: Vec<String>,
     /// Its host name.
     #[arg(long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
@@ -117,12 +100,6 @@ pub(crate) struct CommandArgs {
     /// Host name's namespace: private, host or ns:PATH.
     #[arg(long, value_name = "MODE")]
     pub(crate) uts: Option<String>,
-    /// How it is kept apart from the machine: runc.
-    #[arg(long, value_name = "TYPE", value_parser = isolation)]
-    pub(crate) isolation: Option<()>,
-    /// The container runtime [default: runc, crun or youki].
-    #[arg(long, value_name = "PROGRAM")]
-    pub(crate) runtime: Option<PathBuf>,
     /// Give history a line about it.
     #[arg(long)]
     pub(crate) add_history: bool,
@@ -147,6 +124,8 @@ pub(crate) struct CopyArgs {
     /// What the one URL must hold (sha256:…), or the commit of the one git repository.
     #[arg(long, value_name = "DIGEST|COMMIT")]
     pub(crate) checksum: Option<String>,
+    #[command(flatten)]
+    pub(crate) fetch: FetchArgs,
     #[command(flatten)]
     pub(crate) lent: LentArgs,
     /// Copy from another container or an image.
@@ -174,6 +153,9 @@ pub(crate) struct ConfigArgs {
     /// Who made the image.
     #[arg(long, value_name = "TEXT")]
     pub(crate) author: Option<String>,
+    /// A note in the image (Docker's format alone).
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
     /// Processor architecture.
     #[arg(long, value_name = "ARCH")]
     pub(crate) arch: Option<String>,
@@ -293,6 +275,8 @@ pub(crate) struct CommitArgs {
     /// Annotate the manifest (repeatable).
     #[arg(long = "annotation", value_name = "NAME=VALUE", value_parser = crate::args::pair)]
     pub(crate) annotations: Vec<(String, String)>,
+    #[command(flatten)]
+    refused: RefusedArgs,
     /// A variable that the image does not get (repeatable).
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) unsetenv: Vec<String>,
@@ -346,6 +330,9 @@ pub(crate) struct ContainersArgs {
     /// Show IDs in full.
     #[arg(long, alias = "no-trunc")]
     pub(crate) notruncate: bool,
+    /// List those alone that match: id=START, name=PART, ancestor=IMAGE (repeatable).
+    #[arg(short, long, value_name = "KEY=VALUE", value_delimiter = ',', value_parser = filter)]
+    pub(crate) filter: Vec<Filter>,
     /// For scripts of buildah: there is nothing else to list.
     #[arg(short, long, hide = true)]
     pub(crate) all: bool,
@@ -365,13 +352,6 @@ pub(crate) struct InspectArgs {
     pub(crate) kind: String,
 }
 
-/// Commands run in containers of the runtime; what others call that is accepted.
-fn isolation(text: &str) -> Result<(), String> {
-    match text {
-        "oci" | "runc" | "default" => Ok(()),
-        "chroot" | "rootless" => Err(format!(
-            "{text} would leave the machine open to the command; there is runc (also called oci)"
-        )),
-        other => Err(format!("{other:?} is not runc")),
-    }
+fn filter(text: &str) -> Result<Filter, String> {
+    Filter::parse(text).map_err(|error| error.chain())
 }

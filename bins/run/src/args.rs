@@ -42,6 +42,8 @@ pub struct Global {
 #[derive(Subcommand)]
 pub enum Verb {
     /// Run a command in a new container (the default verb).
+    // As with Docker, -h is the host name here, and of a flag that is given twice the last counts.
+    #[command(disable_help_flag = true, args_override_self = true)]
     Run(Box<RunArgs>),
     /// List containers.
     #[command(visible_alias = "ls", alias = "list")]
@@ -88,7 +90,7 @@ pub struct PsArgs {
     /// Only those with id=, name=, label=, status=, exited=, ancestor= (repeatable).
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub filter: Vec<String>,
-    /// table, json, or a template of {{.Field}}s.
+    /// table, json, or a template of {{.Field}}s; with titles after "table ".
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
 }
@@ -127,6 +129,12 @@ pub enum VolumeVerb {
         /// Print names alone.
         #[arg(short, long)]
         quiet: bool,
+        /// Only those with name=, label= (repeatable).
+        #[arg(short, long, value_name = "KEY=VALUE")]
+        filter: Vec<String>,
+        /// json, or a template of {{.Field}}s.
+        #[arg(long, value_name = "FORMAT")]
+        format: Option<String>,
     },
     /// Make a volume and print its name.
     Create {
@@ -141,6 +149,9 @@ pub enum VolumeVerb {
         /// Their names.
         #[arg(required = true)]
         names: Vec<String>,
+        /// A template: {{.Mountpoint}}, {{json .Labels}}.
+        #[arg(short, long, value_name = "FORMAT")]
+        format: Option<String>,
     },
     /// Remove volumes.
     #[command(alias = "remove")]
@@ -192,6 +203,9 @@ pub struct RunArgs {
     /// IMAGE is a directory with a root file system.
     #[arg(long)]
     pub rootfs: bool,
+    /// Print help.
+    #[arg(long, action = ArgAction::Help)]
+    pub help: Option<bool>,
     #[command(flatten)]
     pub life: LifeArgs,
     #[command(flatten)]
@@ -297,7 +311,7 @@ pub struct ProcessArgs {
     /// The init program on the host.
     #[arg(long, value_name = "FILE")]
     pub init_path: Option<PathBuf>,
-    /// Pass signals on to the process.
+    /// Pass signals on to the process; =false drops them.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", hide_default_value = true, action = ArgAction::Set, value_name = "BOOL")]
     pub sig_proxy: bool,
     /// Streams to attach: stdin, stdout, stderr (repeatable) [default: stdout and stderr].
@@ -390,7 +404,7 @@ pub struct NetworkArgs {
     #[arg(long, alias = "net", value_name = "MODE")]
     pub network: Option<String>,
     /// Its host name.
-    #[arg(long, value_name = "NAME")]
+    #[arg(short = 'h', long, value_name = "NAME")]
     pub hostname: Option<String>,
     /// Its NIS domain name.
     #[arg(long, value_name = "NAME")]
@@ -453,7 +467,7 @@ pub struct SpaceArgs {
     /// Cgroups: private, host, ns:PATH.
     #[arg(long, value_name = "MODE")]
     pub cgroupns: Option<String>,
-    /// Users: host, auto, keep-id, nomap, ns:PATH.
+    /// Users: host, auto, keep-id.
     #[arg(long, value_name = "MODE")]
     pub userns: Option<String>,
     /// Map user IDs (repeatable).
@@ -551,7 +565,23 @@ pub struct LaterArgs {
     #[arg(long, hide = true)]
     pub ip: Option<String>,
     #[arg(long, hide = true)]
+    pub ip6: Option<String>,
+    #[arg(long, hide = true)]
+    pub mac_address: Option<String>,
+    #[arg(long, alias = "net-alias", hide = true)]
+    pub network_alias: Vec<String>,
+    #[arg(long, hide = true)]
     pub health_cmd: Option<String>,
+    #[arg(long, hide = true)]
+    pub health_interval: Option<String>,
+    #[arg(long, hide = true)]
+    pub health_timeout: Option<String>,
+    #[arg(long, hide = true)]
+    pub health_retries: Option<String>,
+    #[arg(long, hide = true)]
+    pub health_start_period: Option<String>,
+    #[arg(long, hide = true)]
+    pub health_start_interval: Option<String>,
     #[arg(long, hide = true)]
     pub no_healthcheck: bool,
     #[arg(long, hide = true)]

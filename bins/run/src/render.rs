@@ -60,7 +60,7 @@ pub fn row(listed: &Listed, whole: bool, since: &dyn Fn(&str) -> i64) -> Value {
         "RunningFor": format!("{} ago", duration(since(&record.created))),
         "Status": status(listed, since),
         "State": state_word(listed.state.status),
-        "Ports": "",
+        "Ports": if listed.state.status == Status::Running { record.exposed.join(", ") } else { String::new() },
         "Names": record.name,
         "Labels": labels.join(","),
         "Networks": record.network,
@@ -91,6 +91,10 @@ pub fn container(listed: &Listed) -> Value {
             })
         })
         .collect();
+    let (entrypoint, command) =
+        record.command.split_at(record.entrypoint.min(record.command.len()));
+    let exposed: serde_json::Map<String, Value> =
+        record.exposed.iter().map(|port| (port.clone(), json!({}))).collect();
     let (path, arguments) = match record.command.split_first() {
         Some((path, arguments)) => (path.as_str(), arguments),
         None => ("", &[][..]),
@@ -123,7 +127,9 @@ pub fn container(listed: &Listed) -> Value {
             "Tty": record.terminal,
             "OpenStdin": record.interactive,
             "Env": record.env,
-            "Cmd": record.command,
+            "Cmd": command,
+            "Entrypoint": (!entrypoint.is_empty()).then_some(entrypoint),
+            "ExposedPorts": exposed,
             "Image": record.image,
             "WorkingDir": record.workdir,
             "Labels": record.labels,

@@ -23,7 +23,7 @@ const MAX_FILE: u64 = 16 << 20;
 
 /// Reads all flags of `run`.
 pub fn read(args: &RunArgs) -> Result<RunRequest> {
-    refuse_later(&args.later, args)?;
+    refuse_later(&args.later)?;
     let (first, command) = args
         .words
         .split_first()
@@ -63,6 +63,7 @@ pub fn read(args: &RunArgs) -> Result<RunRequest> {
             .collect::<Result<_>>()?,
         dns,
         no_hosts: args.network.no_hosts,
+        exposed: list(&args.network.expose, flags::parse_expose)?.into_iter().flatten().collect(),
         attached: attached(args)?,
         proxy_signals: args.process.sig_proxy,
         timeout: life.timeout.filter(|s| *s > 0).map(Duration::from_secs),
@@ -111,7 +112,7 @@ fn named_devices(args: &FileArgs) -> Result<Vec<CdiName>> {
 }
 
 /// What only containers in the background can have.
-fn refuse_later(later: &LaterArgs, args: &RunArgs) -> Result<()> {
+fn refuse_later(later: &LaterArgs) -> Result<()> {
     let wanted = [
         (later.detach, "--detach"),
         (!later.publish.is_empty(), "--publish"),
@@ -121,9 +122,16 @@ fn refuse_later(later: &LaterArgs, args: &RunArgs) -> Result<()> {
         (!later.volumes_from.is_empty(), "--volumes-from"),
         (!later.link.is_empty(), "--link"),
         (later.ip.is_some(), "--ip"),
+        (later.ip6.is_some(), "--ip6"),
+        (later.mac_address.is_some(), "--mac-address"),
+        (!later.network_alias.is_empty(), "--network-alias"),
         (later.health_cmd.is_some(), "--health-cmd"),
+        (later.health_interval.is_some(), "--health-interval"),
+        (later.health_timeout.is_some(), "--health-timeout"),
+        (later.health_retries.is_some(), "--health-retries"),
+        (later.health_start_period.is_some(), "--health-start-period"),
+        (later.health_start_interval.is_some(), "--health-start-interval"),
         (later.pod.is_some(), "--pod"),
-        (!args.process.sig_proxy, "--sig-proxy=false"),
     ];
     match wanted.iter().find(|(given, _)| *given) {
         Some((_, flag)) => Err(Error::unsupported(format!(
@@ -258,7 +266,11 @@ fn init(args: &ProcessArgs) -> Result<Option<PathBuf>> {
     ];
     match (&args.init_path, args.init) {
         (_, false) => Ok(None),
-        (Some(path), true) => Ok(Some(path.clone())),
+        (Some(path), true) if path.is_file() => Ok(Some(path.clone())),
+        (Some(path), true) => Err(Error::not_found(format!(
+            "there is no init program {} (--init-path)",
+            path.display()
+        ))),
         (None, true) => {
             let found = PLACES.iter().map(PathBuf::from).find(|path| path.is_file());
             found.map(Some).ok_or_else(|| {
@@ -274,9 +286,16 @@ fn init(args: &ProcessArgs) -> Result<Option<PathBuf>> {
 
 fn mounts(args: &FileArgs) -> Result<Vec<MountRequest>> {
     let base = std::env::current_dir().doing(|| "finding out the current directory")?;
-    let mut mounts = list(&args.volume, |text| flags::parse_volume(text, &base))?;
-    mounts.extend(list(&args.mount, |text| flags::parse_mount(text, &base))?);
-    mounts.extend(list(&args.tmpfs, flags::parse_tmpfs)?);
+    let mut asked = list(&args.volume, |text| flags::parse_volume(text, &base))?;
+    asked.extend(list(&args.mount, |text| flags::parse_mount(text, &base))?);
+    asked.extend(list(&args.tmpfs, flags::parse_tmpfs)?);
+    // Scripts put flags together from several places: saying the same twice contradicts nothing.
+    let mut mounts = Vec::new();
+    for mount in asked {
+        if !mounts.contains(&mount) {
+            mounts.push(mount);
+        }
+    }
     Ok(mounts)
 }
 

@@ -1,5 +1,6 @@
 //! Go templates, as far as people use them here: `{{.Field}}`, `{{.A.B}}`, `{{json .A}}`.
 
+use creel::cli;
 use creel::error::{Error, Result};
 use serde_json::Value;
 
@@ -39,10 +40,45 @@ fn action(text: &str, value: &Value, template: &str) -> Result<String> {
     }
     Ok(match found {
         _ if as_json => found.to_string(),
-        Value::String(text) => text.clone(),
-        Value::Null => "<no value>".to_owned(),
-        other => other.to_string(),
+        other => go_text(other),
     })
+}
+
+/// A value in Go's words: `[a b]` for lists, `map[a:1 b:2]` for objects.
+fn go_text(value: &Value) -> String {
+    match value {
+        Value::Null => "<no value>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(go_text).collect();
+            format!("[{}]", items.join(" "))
+        }
+        Value::Object(fields) => {
+            let mut fields: Vec<String> =
+                fields.iter().map(|(name, value)| format!("{name}:{}", go_text(value))).collect();
+            fields.sort();
+            format!("map[{}]", fields.join(" "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Fills a template for each of several rows, as a table with titles (`--format "table …"`); cells
+/// end at tabs. `fields` is a row like the others, for the names in it.
+pub fn fill_table(
+    template: &str,
+    fields: &Value,
+    rows: &[Value],
+    title: impl Fn(&str) -> String,
+) -> Result<String> {
+    let cells = |text: String| text.split('\t').map(str::to_owned).collect::<Vec<_>>();
+    let names = fields.as_object().into_iter().flat_map(serde_json::Map::keys);
+    let titles = names.map(|name| (name.clone(), Value::String(title(name)))).collect();
+    let head = cells(fill(template, &Value::Object(titles))?);
+    let filled =
+        rows.iter().map(|row| fill(template, row).map(cells)).collect::<Result<Vec<_>>>()?;
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    Ok(cli::table(&head, &filled))
 }
 
 #[cfg(test)]
@@ -52,8 +88,9 @@ mod tests {
 
     #[test]
     fn templates() {
-        let value = serde_json::json!({"A": {"B": 5, "C": "x"}, "L": ["1"]});
+        let value = serde_json::json!({"A": {"B": 5, "C": "x"}, "L": ["1"], "N": null});
         assert_eq!(fill("{{.A.B}}-{{ .A.C }}\\t{{json .L}}", &value).unwrap(), "5-x\t[\"1\"]");
+        assert_eq!(fill("{{.L}} {{.A}} {{.N}}", &value).unwrap(), "[1] map[B:5 C:x] <no value>");
         assert_eq!(fill("{{json .}}", &value).unwrap(), value.to_string());
         for bad in ["{{.A", "{{range .L}}", "{{.X}}", "{{A}}"] {
             assert!(fill(bad, &value).is_err(), "{bad}");

@@ -27,6 +27,8 @@ pub struct Remote {
     pub listener: Listener,
     /// How git repositories are reached.
     pub git: GitSettings,
+    /// Most bytes of a file or a repository that is fetched.
+    pub max_fetch: u64,
 }
 
 /// When an image is fetched although the store may have it.

@@ -6,12 +6,16 @@ use clap::{Arg, ArgAction, Command};
 
 /// Puts `default` in front of the first word that is neither a global option nor a verb.
 ///
-/// A verb counts only as the first word after global options; what follows `--` is never one.
+/// A verb counts only as the first word after global options; what follows `--` is never one. Where
+/// `-h` is an option of the default verb with a value, it asks for help only when it stands alone.
 pub fn with_default_verb(command: &Command, args: Vec<OsString>, default: &str) -> Vec<OsString> {
     let mut position = 1;
     while let Some(word) = args.get(position) {
         let text = word.to_string_lossy();
         if text == "--" || !text.starts_with('-') || text == "-" {
+            break;
+        }
+        if text == "-h" && args.len() > position + 1 && has_own_h(command, default) {
             break;
         }
         if matches!(text.as_ref(), "-h" | "--help" | "-V" | "--version") {
@@ -31,6 +35,12 @@ pub fn with_default_verb(command: &Command, args: Vec<OsString>, default: &str) 
         args.insert(position, default.into());
     }
     args
+}
+
+/// Whether `-h` is something else than help in a verb.
+fn has_own_h(command: &Command, verb: &str) -> bool {
+    let own = |verb: &Command| verb.get_arguments().any(|arg| arg.get_short() == Some('h'));
+    command.find_subcommand(verb).is_some_and(own)
 }
 
 /// How many words a global option takes up, or `None` if `word` is not one.

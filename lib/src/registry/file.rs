@@ -251,7 +251,7 @@ async fn attempt(
 }
 
 fn too_large(limit: u64) -> String {
-    format!("the file is larger than the limit of {limit} bytes")
+    format!("the file is larger than the limit of {limit} bytes (--max-fetch)")
 }
 
 /// Writes what arrives from the file's start on.

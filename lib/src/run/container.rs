@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::network::Attachment;
 use crate::runtime::binfmt::runs_foreign;
 use crate::runtime::devices::{find_devices, find_rated};
-use crate::runtime::options::UserMode;
+use crate::runtime::options::{NamespaceMode, UserMode};
 use crate::runtime::{
     Accounts, Bundle, CdiEdits, Container, Control, HostFacts, ImageDefaults, Look, Outcome,
     Person, Runtime, Sources, Streams, build, check_options, find_program, prepare, resolve_cdi,
@@ -30,6 +30,12 @@ use crate::sys::{self, Root, SignalQueue, UserNamespace};
 const RUNTIME: &str = "runtime";
 /// What holds a container's changes, in its directory.
 const TREE: &str = "tree";
+
+/// Digits of an ID that people are shown.
+const SHORT_ID: usize = 12;
+/// What runtimes exit with when the kernel refuses a program that they took for one: the container
+/// counts as started by then.
+const REFUSED: [i32; 2] = [1, 255];
 
 /// A run that has begun.
 pub(super) struct Run<'a> {
@@ -163,11 +169,17 @@ impl Run<'_> {
             },
             image_id: made.chosen.map(|chosen| chosen.image.id().clone()),
             command: image.arguments(options),
-            env: options.env.clone(),
+            entrypoint: image.entrypoint(options).len(),
+            env: image.known_environment(options),
             user: options.user.clone().unwrap_or_else(|| image.user.clone()),
             workdir: options.workdir.clone().unwrap_or_else(|| image.workdir.clone()),
-            hostname: options.hostname.clone().unwrap_or_default(),
+            hostname: match (&options.hostname, &options.namespaces.uts) {
+                (Some(name), _) => name.clone(),
+                (None, NamespaceMode::Private) => id.get(..SHORT_ID).unwrap_or(id).to_owned(),
+                (None, _) => made.host.hostname.clone(),
+            },
             labels,
+            exposed: image.exposed_ports.union(&self.request.exposed).cloned().collect(),
             network: self.request.network_name(),
             mounts: made.planned.records(self.engine, &options.mounts),
             anonymous_volumes: made.planned.anonymous(),
@@ -196,6 +208,11 @@ impl Run<'_> {
         let staging = place.state.join("staging");
         fs::create_dir(&staging).doing(|| format!("making directory {}", staging.display()))?;
         let mut sources = Sources::in_directory(&staging);
+        for mount in &options.mounts {
+            if let Some(owners) = users::owners(mount, &place.user_mode, users)? {
+                sources.map_owners(&mount.target, owners);
+            }
+        }
         sources.hold_binds(&options.mounts)?;
         let (engine, held, state) = (self.engine, &place.held, &place.state);
         let ground = Ground { held, state, root: &tree, users };
@@ -222,14 +239,21 @@ impl Run<'_> {
         if let Err(reason) = find(Look::InRoot) {
             return Ok(Finished::CannotStart(reason));
         }
+        // What is in a mount may change until it is started.
+        let suspicion = find(Look::ThroughMounts).err();
         let bundle = Bundle::write(state, held.id(), &built.spec)?;
-        match self.attend(&bundle, made.host) {
+        match (self.attend(&bundle, made.host), suspicion) {
             // The runtime's words are not read; what it saw is looked at.
-            Err(error) if error.kind() == ErrorKind::Failed => match find(Look::ThroughMounts) {
-                Err(reason) => Ok(Finished::CannotStart(reason)),
-                Ok(()) => Err(error),
-            },
-            ended => ended,
+            (Err(error), _) if error.kind() == ErrorKind::Failed => {
+                match find(Look::ThroughMounts) {
+                    Err(reason) => Ok(Finished::CannotStart(reason)),
+                    Ok(()) => Err(error),
+                }
+            }
+            (Ok(Finished::Exited(code)), Some(reason)) if REFUSED.contains(&code) => {
+                Ok(Finished::CannotStart(reason))
+            }
+            (ended, _) => ended,
         }
     }
 
@@ -285,8 +309,12 @@ impl Run<'_> {
         let runtime = self.engine.runtime(host);
         let watch =
             self.request.pidfile.as_deref().map(|path| PidFile::watch(bundle, path)).transpose()?;
-        let control =
-            Control { signals: Some(self.signals), timeout: self.request.timeout, cancel: None };
+        let control = Control {
+            signals: Some(self.signals),
+            drop_signals: !self.request.proxy_signals,
+            timeout: self.request.timeout,
+            cancel: None,
+        };
         let outcome = match self.request.options.terminal {
             Some(_) => runtime.run_on_terminal(bundle, self.person()?, control),
             None => runtime.run(bundle, Streams::own(self.request.attached)?, control),
@@ -387,6 +415,18 @@ impl Engine {
 fn write_new(path: &Path, text: &str) -> Result<()> {
     let writing = || format!("writing the container's ID to {}", path.display());
     let mut options = fs::OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(0o644).open(path).doing(writing)?;
+    let file = match options.write(true).create_new(true).mode(0o644).open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!(
+                    "the file for the container's ID is there already: make sure that the other \
+                     container does not run, or delete {}",
+                    path.display()
+                ),
+            ));
+        }
+        opened => opened.doing(writing)?,
+    };
     std::io::Write::write_all(&mut &file, text.as_bytes()).doing(writing)
 }

@@ -1,17 +1,16 @@
 //! The files that a container finds in `/etc`.
 //!
-//! Owns their writing beside the bundle. What they say is `runtime`'s knowledge.
+//! Owns what of a request they depend on. What they say is `runtime`'s knowledge.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::{Network, RunRequest};
-use crate::error::{IoContext, Result};
+use crate::error::Result;
 use crate::runtime::files::{self, HOSTNAME, HOSTS, Hosts, RESOLV_CONF};
 use crate::runtime::options::NamespaceMode;
 use crate::runtime::{HostFacts, HostNames};
-use crate::sys::{set_mode, set_owner};
 
 /// What a container's connection adds to its files.
 #[derive(Clone, Debug, Default)]
@@ -56,17 +55,5 @@ pub(super) fn write(
         };
         texts.push((HOSTS, files::hosts(&wanted)?));
     }
-    let mut written = BTreeMap::new();
-    for (target, text) in texts {
-        let path = dir.join(target.trim_start_matches("/etc/"));
-        let writing = || format!("writing {}", path.display());
-        std::fs::write(&path, text).doing(writing)?;
-        let file = std::fs::File::open(&path).doing(writing)?;
-        set_mode(&file, files::MODE).doing(writing)?;
-        if let Some((uid, gid)) = owner {
-            set_owner(&file, uid, gid).doing(writing)?;
-        }
-        written.insert(target.to_owned(), path);
-    }
-    Ok(written)
+    files::write(dir, &texts, owner)
 }

@@ -32,7 +32,7 @@ impl Chosen {
         let Location::Store(name) = &location else {
             // An archive, a layout, …: its content may be another than last time.
             let name = fetcher.fetch(&Wanted { text, platform })?;
-            return held(store, &name, platform)?.ok_or_else(|| no_such(text));
+            return held(store, &name, platform)?.ok_or_else(|| no_such(text, platform));
         };
         if matches!(request.pull, Pull::Missing | Pull::Never)
             && let Some(found) = look(store, text, name, platform)?
@@ -40,7 +40,7 @@ impl Chosen {
             return Ok(found);
         }
         if request.pull == Pull::Never {
-            return Err(no_such(text));
+            return Err(no_such(text, platform));
         }
         let known = fetcher.name_of(text)?;
         if request.pull == Pull::Missing
@@ -54,7 +54,7 @@ impl Chosen {
                 held(store, &known, platform)?.ok_or(error)
             }
             Err(error) => Err(error),
-            Ok(name) => held(store, &name, platform)?.ok_or_else(|| no_such(text)),
+            Ok(name) => held(store, &name, platform)?.ok_or_else(|| no_such(text, platform)),
         }
     }
 
@@ -100,8 +100,9 @@ impl Chosen {
     }
 }
 
-fn no_such(text: &str) -> Error {
-    Error::not_found(format!("no such image in the store: {text}"))
+fn no_such(text: &str, platform: Option<&Platform>) -> Error {
+    let of = platform.map(|platform| format!(" for {platform}")).unwrap_or_default();
+    Error::not_found(format!("no such image in the store: {text}{of}"))
 }
 
 /// By name, or else by the first digits of its ID.

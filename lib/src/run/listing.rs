@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// A container and its state now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Listed {
     /// What is known of it from its beginning.
     pub record: ContainerRecord,
@@ -98,6 +98,7 @@ fn named(engine: &Engine, name: &str) -> Result<Option<String>> {
 pub fn remove(engine: &Engine, text: &str, force: bool, volumes: bool) -> Result<()> {
     let Listed { record, .. } = find(engine, text)?;
     let deadline = Instant::now() + PATIENCE;
+    let mut failed = None;
     loop {
         match engine.store.adopt_container(&record.id, Some(&record.name)) {
             // It was to go when it ended, and has.
@@ -113,10 +114,14 @@ pub fn remove(engine: &Engine, text: &str, force: bool, volumes: bool) -> Result
             }
             Ok(None) if Instant::now() > deadline => {
                 let what = format!("container {text} does not end although it was killed");
-                return Err(Error::new(ErrorKind::Busy, what));
+                return Err(failed.unwrap_or_else(|| Error::new(ErrorKind::Busy, what)));
             }
             Ok(None) => {
-                kill(engine, &record)?;
+                failed = match kill(engine, &record) {
+                    // It may have ended meanwhile, or another may have killed it.
+                    Err(error) if error.kind() == ErrorKind::Failed => Some(error),
+                    killed => killed.map(|()| None)?,
+                };
                 std::thread::sleep(LOOK);
             }
             Ok(Some(held)) => {
@@ -136,11 +141,8 @@ fn kill(engine: &Engine, record: &ContainerRecord) -> Result<()> {
     if bundle.pid().is_none() {
         return Ok(());
     }
-    match engine.runtime(&HostFacts::gather(false)?).kill(&bundle, Signal(libc::SIGKILL)) {
-        // It may have ended meanwhile.
-        Err(error) if engine.runs(&record.id) => {
-            Err(error).doing(|| format!("killing container {}", record.name))
-        }
-        _ => Ok(()),
-    }
+    let runtime = engine.runtime(&HostFacts::gather(false)?);
+    runtime
+        .kill(&bundle, Signal(libc::SIGKILL))
+        .doing(|| format!("killing container {}", record.name))
 }

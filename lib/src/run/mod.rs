@@ -17,6 +17,7 @@ mod listing;
 mod mounts;
 mod pidfile;
 mod record;
+mod spaces;
 mod supply;
 mod users;
 mod volumes;
@@ -104,9 +105,11 @@ pub struct RunRequest {
     pub dns: Dns,
     /// Leave the image's `/etc/hosts` alone.
     pub no_hosts: bool,
+    /// The ports that it serves, as `80/tcp`: a note besides the image's.
+    pub exposed: std::collections::BTreeSet<String>,
     /// Which of our standard streams it is connected to.
     pub attached: Attached,
-    /// Whether signals are passed on.
+    /// Whether signals are passed on; else they are taken and have no effect.
     pub proxy_signals: bool,
     /// The longest time it may run.
     pub timeout: Option<Duration>,
@@ -168,5 +171,6 @@ pub fn run(
     began: &mut dyn FnMut(&str),
 ) -> Result<Finished> {
     let request = &users::settled(request)?;
+    spaces::check(&request.options.namespaces)?;
     container::Run { engine, request, signals, warn, began }.carry_out(supply)
 }

@@ -206,6 +206,9 @@ impl Planned {
             }
             match &planned.part {
                 Some(part) => sources.hold_part(&planned.target, &data, part)?,
+                None if sources.maps_owners(&planned.target) => {
+                    sources.hold_part(&planned.target, &data, "")?;
+                }
                 None => drop(found.insert(planned.target.clone(), data)),
             }
         }
@@ -225,6 +228,9 @@ impl Planned {
             snapshot.mount(&target)?;
             match &planned.part {
                 Some(part) => sources.hold_part(&planned.target, &target, part)?,
+                None if sources.maps_owners(&planned.target) => {
+                    sources.hold_part(&planned.target, &target, "")?;
+                }
                 None => drop(found.insert(planned.target.clone(), target)),
             }
         }

@@ -34,7 +34,9 @@ pub struct ContainerRecord {
     pub image_id: Option<Digest>,
     /// Program and arguments.
     pub command: Vec<String>,
-    /// `NAME=value`.
+    /// As many words of them as are the entrypoint.
+    pub entrypoint: usize,
+    /// `NAME=value`, the image's and the person's.
     pub env: Vec<String>,
     /// `user[:group]`.
     pub user: String,
@@ -44,6 +46,8 @@ pub struct ContainerRecord {
     pub hostname: String,
     /// Notes for people.
     pub labels: BTreeMap<String, String>,
+    /// The ports that it serves, as `80/tcp`.
+    pub exposed: Vec<String>,
     /// How its network was asked for.
     pub network: String,
     /// Its address on the bridge.

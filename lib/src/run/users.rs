@@ -13,7 +13,7 @@ use super::record::{ContainerRecord, IdSpan};
 use super::{Engine, RunRequest};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::runtime::id_map::{self, Span};
-use crate::runtime::options::{IdRange, UserMode};
+use crate::runtime::options::{IdMap, IdRange, MountRequest, UserMode};
 use crate::sys::{IdExtent, Lock, LockMode, UserNamespace};
 
 /// Whose subordinate IDs containers get, as with podman.
@@ -112,9 +112,47 @@ fn taken(engine: &Engine) -> Result<Vec<Span>> {
     Ok(taken)
 }
 
+/// What maps the owners of a mount that asks for it: the IDs that it names itself, or the
+/// container's.
+pub(super) fn owners(
+    mount: &MountRequest,
+    mode: &UserMode,
+    own: Option<&Arc<UserNamespace>>,
+) -> Result<Option<Arc<UserNamespace>>> {
+    let Some(map) = &mount.idmap else { return Ok(None) };
+    let of_container = match mode {
+        UserMode::Mapped(own) => own.clone(),
+        _ => IdMap::default(),
+    };
+    let mut map = map.clone();
+    match (map.users.is_empty(), map.groups.is_empty(), own) {
+        (true, true, Some(own)) => return Ok(Some(Arc::clone(own))),
+        (true, _, None) => {
+            return Err(Error::usage(format!(
+                "idmap at {}: no mapping is given, and the container has no user namespace: name \
+                 one with idmap=uids=FROM-TO-COUNT;gids=FROM-TO-COUNT, or use --userns or --uidmap",
+                mount.target
+            )));
+        }
+        (true, false, Some(_)) => map.users = of_container.users,
+        (false, true, Some(_)) => map.groups = of_container.groups,
+        (false, ..) => {}
+    }
+    made(&map, false).map(|made| Some(Arc::new(made)))
+}
+
 /// The namespace that a mode asks for.
 pub(super) fn namespace(mode: &UserMode, network: bool) -> Result<Option<Arc<UserNamespace>>> {
     let UserMode::Mapped(map) = mode else { return Ok(None) };
+    let made = made(map, network)?;
+    if made.outside(0, 0).is_none() {
+        return Err(Error::usage("the mapping of IDs must have 0 inside, for users and groups"));
+    }
+    Ok(Some(Arc::new(made)))
+}
+
+/// A namespace with these IDs; groups that are not named have those of the users.
+fn made(map: &IdMap, network: bool) -> Result<UserNamespace> {
     let extents = |ranges: &[IdRange]| -> Vec<IdExtent> {
         let extent =
             |r: &IdRange| IdExtent { inside: r.inside, outside: r.outside, count: r.count };
@@ -122,7 +160,7 @@ pub(super) fn namespace(mode: &UserMode, network: bool) -> Result<Option<Arc<Use
     };
     let users = extents(&map.users);
     let groups = if map.groups.is_empty() { users.clone() } else { extents(&map.groups) };
-    let made = UserNamespace::new(users, groups, network).map_err(|error| {
+    UserNamespace::new(users, groups, network).map_err(|error| {
         let (kind, hint) = match error.raw_os_error() {
             Some(libc::EINVAL) => (
                 ErrorKind::Usage,
@@ -136,11 +174,7 @@ pub(super) fn namespace(mode: &UserMode, network: bool) -> Result<Option<Arc<Use
             ),
         };
         Error::caused(kind, hint, Error::io("making a user namespace", error))
-    })?;
-    if made.outside(0, 0).is_none() {
-        return Err(Error::usage("the mapping of IDs must have 0 inside, for users and groups"));
-    }
-    Ok(Some(Arc::new(made)))
+    })
 }
 
 /// Lets others than root pass through directories of ours, without seeing what is in them.

@@ -1,14 +1,17 @@
 //! The text of `/etc/hosts`, `/etc/resolv.conf` and `/etc/hostname`.
 //!
-//! Owns their contents, which are pure functions, and their place inside. The caller writes them
-//! beside the bundle and names them in [`Container::files`](super::config::Container): they are
+//! Owns their contents, which are pure functions, and their place inside. The caller has them
+//! written beside the bundle and names them in [`Container::files`](super::config::Container): they are
 //! bound over the image's. Does not ask anybody for names.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
 
 use super::flags::{HostAddress, HostEntry};
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result};
+use crate::sys;
 
 /// Where [`hosts`] goes.
 pub const HOSTS: &str = "/etc/hosts";
@@ -18,7 +21,7 @@ pub const RESOLV_CONF: &str = "/etc/resolv.conf";
 pub const HOSTNAME: &str = "/etc/hostname";
 
 /// Permission bits of all three, whoever the container's user is.
-pub const MODE: u32 = 0o644;
+const MODE: u32 = 0o644;
 
 /// What every machine knows about itself.
 const LOCAL: [(&str, &str); 6] = [
@@ -73,8 +76,15 @@ pub fn hosts(wanted: &Hosts<'_>) -> Result<String> {
         None => full,
     };
     wanted.addresses.iter().for_each(|address| line(&mut text, address, &names));
-    for entry in wanted.entries {
-        let address = match (entry.address, wanted.gateway) {
+    entries(&mut text, wanted.entries, wanted.gateway)?;
+    Ok(text)
+}
+
+/// Adds what `--add-host` says to the text of `/etc/hosts`. Fails when an entry wants the host's
+/// address and there is none.
+pub fn entries(text: &mut String, entries: &[HostEntry], gateway: Option<IpAddr>) -> Result<()> {
+    for entry in entries {
+        let address = match (entry.address, gateway) {
             (HostAddress::Ip(address), _) | (HostAddress::Gateway, Some(address)) => address,
             (HostAddress::Gateway, None) => {
                 return Err(Error::usage(
@@ -83,14 +93,36 @@ pub fn hosts(wanted: &Hosts<'_>) -> Result<String> {
                 ));
             }
         };
-        line(&mut text, address, &entry.names.join(" "));
+        line(text, address, &entry.names.join(" "));
     }
-    Ok(text)
+    Ok(())
 }
 
 fn line(text: &mut String, address: impl std::fmt::Display, names: &str) {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{address}\t{names}");
+}
+
+/// Writes files for `/etc` into a directory, for `owner` if that is not us; returns them by their
+/// place inside.
+pub fn write(
+    dir: &Path,
+    texts: &[(&str, String)],
+    owner: Option<(u32, u32)>,
+) -> Result<BTreeMap<String, PathBuf>> {
+    let mut written = BTreeMap::new();
+    for (target, text) in texts {
+        let path = dir.join(target.trim_start_matches("/etc/"));
+        let writing = || format!("writing {}", path.display());
+        std::fs::write(&path, text).doing(writing)?;
+        let file = std::fs::File::open(&path).doing(writing)?;
+        sys::set_mode(&file, MODE).doing(writing)?;
+        if let Some((uid, gid)) = owner {
+            sys::set_owner(&file, uid, gid).doing(writing)?;
+        }
+        written.insert((*target).to_owned(), path);
+    }
+    Ok(written)
 }
 
 /// What a person wants of name servers; empty lists follow the host.

@@ -28,6 +28,8 @@ pub(super) const KILL: Signal = Signal(libc::SIGKILL);
 pub struct Control<'a> {
     /// Signals that are passed on to the container.
     pub signals: Option<&'a SignalQueue>,
+    /// Whether they are taken and dropped instead.
+    pub drop_signals: bool,
     /// The longest time it may run.
     pub timeout: Option<Duration>,
     /// When this can be read from (or its other end is closed), the container is killed.
@@ -125,7 +127,8 @@ impl Runtime {
                 return Ok(clock.stop);
             }
             if signalled {
-                early.extend(clock.take_signals().doing(attending)?);
+                let taken = clock.take_signals().doing(attending)?;
+                early.extend(taken.into_iter().filter(|_| !control.drop_signals));
             }
             if clock.must_stop(cancelled) {
                 to_kill = Some(Instant::now());

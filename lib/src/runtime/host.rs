@@ -52,6 +52,10 @@ pub struct HostFacts {
     pub hard_limits: BTreeMap<LimitKind, u64>,
     /// Processors.
     pub processors: u32,
+    /// Those that containers can be given, as `0-3,5`; empty: not known.
+    pub cpus: String,
+    /// The nodes of memory that containers can be given, as `0,1`; empty: not known.
+    pub memory_nodes: String,
     /// The cgroup file systems.
     pub cgroups: Cgroups,
     /// Whether the kernel has POSIX message queues.
@@ -130,6 +134,8 @@ impl HostFacts {
             capabilities: capabilities::from_mask(bounding.unwrap_or(0)),
             hard_limits: parse_limits(&text("proc/self/limits")?),
             processors: u32::try_from(sys::available_cores()).unwrap_or(u32::MAX),
+            cpus: usable(base, "cpuset.cpus", "sys/devices/system/cpu/online"),
+            memory_nodes: usable(base, "cpuset.mems", "sys/devices/system/node/online"),
             cgroups: Cgroups::gather(base),
             mqueue: exists("proc/sys/fs/mqueue"),
             thermal_paths: thermal_paths(base),
@@ -182,6 +188,19 @@ impl Cgroups {
         let swap = top.join("memory/memory.memsw.limit_in_bytes").exists();
         Cgroups { version, controllers, systemd: false, writable, swap }
     }
+}
+
+/// Processors or memory nodes that containers can be given, as a list such as `0-3,5`; empty if
+/// that cannot be found out.
+fn usable(base: &Path, setting: &str, of_machine: &str) -> String {
+    let top = base.join("sys/fs/cgroup");
+    let places = [
+        top.join("cpuset").join(setting),
+        top.join(format!("{setting}.effective")),
+        base.join(of_machine),
+    ];
+    let found = places.iter().find_map(|path| read_text(path).ok());
+    found.map(|text| text.trim().to_owned()).unwrap_or_default()
 }
 
 /// The directory of our own group in the unified hierarchy, where we may be allowed more.

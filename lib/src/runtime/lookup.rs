@@ -257,7 +257,7 @@ impl Search<'_> {
         let path = clean(&format!("{from_cwd}/{interpreter}"));
         match self.file(&path, &interpreter, depth + 1) {
             Err(Finding::Missing(_)) if self.is_open => {
-                Err(unusable(format!("interpreter {interpreter} of it is missing in the image")))
+                Err(unusable(format!("its interpreter {interpreter} is missing")))
             }
             Err(Finding::Missing(_)) => Err(Finding::Hidden),
             Err(Finding::Unusable(why)) => Err(unusable(format!("its interpreter: {why}"))),

@@ -11,6 +11,9 @@ use super::files;
 use super::flags::clean;
 use crate::error::{IoContext, Result};
 
+/// The mode that the kernel gives the root of a new tmpfs.
+const MEMORY_MODE: u32 = 0o1777;
+
 /// The mounts of one configuration.
 #[derive(Debug)]
 pub(super) struct Mounted {
@@ -24,6 +27,8 @@ pub(super) struct MountedAt {
     pub(super) target: String,
     /// Of a bind: what is bound.
     pub(super) bound: Option<PathBuf>,
+    /// Of memory: the mode of its root.
+    pub(super) mode: Option<u32>,
     /// Whether it is one of the files that we put over the image's.
     pub(super) is_ours: bool,
 }
@@ -36,7 +41,12 @@ impl Mounted {
             let target = clean(&mount.destination().to_string_lossy());
             let is_bind = mount.typ().as_deref() == Some("bind");
             let bound = mount.source().clone().filter(|_| is_bind);
-            MountedAt { is_ours: OURS.contains(&target.as_str()), target, bound }
+            let options = mount.options().iter().flatten();
+            let said = options.rev().find_map(|word| word.strip_prefix("mode="));
+            let mode = said.and_then(|mode| u32::from_str_radix(mode, 8).ok());
+            let is_memory = mount.typ().as_deref() == Some("tmpfs");
+            let mode = is_memory.then(|| mode.unwrap_or(MEMORY_MODE));
+            MountedAt { mode, is_ours: OURS.contains(&target.as_str()), target, bound }
         });
         Mounted { entries: entries.collect() }
     }

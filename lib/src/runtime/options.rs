@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::Capability;
 
+use super::flags::merge_env;
+
 /// Everything that `run` can be told about one container.
 ///
 /// The default is Docker's: all that is not said follows the image and the host.
@@ -105,14 +107,28 @@ pub struct ImageDefaults {
 }
 
 impl ImageDefaults {
+    /// The entrypoint under `options`.
+    pub fn entrypoint(&self, options: &RunOptions) -> Vec<String> {
+        match &options.entrypoint {
+            Some(own) => own.iter().filter(|word| !word.is_empty()).cloned().collect(),
+            None => self.entrypoint.clone(),
+        }
+    }
+
+    /// The variables that image and person set, without those that every container has.
+    pub fn known_environment(&self, options: &RunOptions) -> Vec<String> {
+        let mut env = if options.unset_env_all { Vec::new() } else { self.env.clone() };
+        merge_env(&mut env, options.env.iter().cloned());
+        let name = |variable: &String| variable.split('=').next().unwrap_or_default().to_owned();
+        env.retain(|variable| !options.unset_env.contains(&name(variable)));
+        env
+    }
+
     /// The program's arguments under `options`: entrypoint, then arguments or command.
     ///
     /// Empty when neither image nor person named a program.
     pub fn arguments(&self, options: &RunOptions) -> Vec<String> {
-        let mut words = match &options.entrypoint {
-            Some(own) => own.iter().filter(|word| !word.is_empty()).cloned().collect(),
-            None => self.entrypoint.clone(),
-        };
+        let mut words = self.entrypoint(options);
         if !options.command.is_empty() {
             words.extend_from_slice(&options.command);
         } else if options.entrypoint.is_none() {

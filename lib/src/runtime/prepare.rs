@@ -6,14 +6,17 @@
 //! the runtime never meets a link there (CVE-2019-19921 and later, CVE-2026-41579). What was made
 //! is remembered, so that builds can take it away again. Does not mount anything.
 
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use oci_spec::runtime::Spec;
 
 use super::mounted::Mounted;
 use super::options::{MountRequest, MountSource};
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::sys::{Dir, FileKind, Gap, Meta, Pin, Root, detach, set_mode, set_owner};
+use crate::sys::{Dir, FileKind, Gap, Meta, Pin, Root, UserNamespace, detach, set_mode, set_owner};
 
 /// Where the kernel's file systems go; below them the runtime makes what it needs.
 const KERNEL: [&[u8]; 3] = [b"dev", b"proc", b"sys"];
@@ -88,7 +91,7 @@ pub fn prepare(root: &Root, spec: &Spec, marks: bool, owner: Option<(u32, u32)>)
     for mount in mounts.outermost() {
         let place = mount.target.as_bytes();
         match mount.is_directory()? {
-            true => maker.directory(place)?,
+            true => maker.directory(place, mount.mode)?,
             // A link of the image's at our own files gives way; a person's mount follows it.
             false if mount.is_ours => maker.own_file(place)?,
             false => maker.file(place, MAX_LINKS)?,
@@ -128,17 +131,27 @@ impl Maker<'_> {
         self.made.note(dir, name)
     }
 
-    fn directory(&mut self, path: &[u8]) -> Result<()> {
-        self.walk(path).map(|_| ())
+    /// A directory. One that is made gets `mode`, since runtimes give what they mount there the
+    /// mode of what was there before.
+    fn directory(&mut self, path: &[u8], mode: Option<u32>) -> Result<()> {
+        let before = self.made.stubs.len();
+        let (dir, _) = self.walk(path, mismatch)?;
+        match mode {
+            Some(mode) if self.made.stubs.len() > before => {
+                set_mode(&dir, mode).doing(|| format!("setting the mode of {}", shown(path)))
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Goes to a directory and makes what is missing; returns it and its real path.
-    fn walk(&mut self, path: &[u8]) -> Result<(Dir, Vec<u8>)> {
+    /// Goes to a directory and makes what is missing; returns it and its real path. `wrong` tells
+    /// what it means when something else is in the way.
+    fn walk(&mut self, path: &[u8], wrong: fn(&[u8]) -> Error) -> Result<(Dir, Vec<u8>)> {
         let (made, owner) = (&mut self.made, self.owner);
         let walked = self.root.walk(path, &mut |gap: Gap<'_>| {
             let making = || format!("making directory /{} in the root", gap.path.escape_ascii());
             if gap.found.is_some() {
-                return Err(mismatch(gap.path));
+                return Err(wrong(gap.path));
             }
             let dir = make_directory(gap.parent, gap.name, owner).doing(making)?;
             made.note(gap.parent, gap.name)?;
@@ -151,7 +164,7 @@ impl Maker<'_> {
     fn own_file(&mut self, path: &[u8]) -> Result<()> {
         let (parent, name) = split(path)?;
         let making = || format!("making /{} in the root", path.escape_ascii());
-        let (dir, _) = self.walk(parent)?;
+        let (dir, _) = self.walk(parent, mismatch)?;
         match dir.lookup(name).doing(making)? {
             Some(Meta { kind: FileKind::File, .. }) => return Ok(()),
             Some(Meta { kind: FileKind::Directory, .. }) => return Err(mismatch(path)),
@@ -166,7 +179,7 @@ impl Maker<'_> {
     fn file(&mut self, path: &[u8], links: usize) -> Result<()> {
         let (parent, name) = split(path)?;
         let making = || format!("making /{} in the root", path.escape_ascii());
-        let (dir, real) = self.walk(parent)?;
+        let (dir, real) = self.walk(parent, mismatch)?;
         match dir.lookup(name).doing(making)? {
             Some(Meta { kind: FileKind::Directory, .. }) => Err(mismatch(path)),
             Some(Meta { kind: FileKind::Symlink, .. }) => {
@@ -191,7 +204,7 @@ impl Maker<'_> {
     /// Programs read the mount table here.
     fn mount_table(&mut self) -> Result<()> {
         let making = || "making /etc/mtab in the root";
-        let (dir, _) = self.walk(b"etc")?;
+        let (dir, _) = self.walk(b"etc", mismatch)?;
         if dir.lookup(b"mtab").doing(making)?.is_none() {
             dir.make_symlink(b"/proc/mounts", b"mtab").doing(making)?;
             if let Some((uid, gid)) = self.owner {
@@ -203,7 +216,10 @@ impl Maker<'_> {
     }
 
     fn working_directory(&mut self, path: &str) -> Result<()> {
-        let (_, real) = self.walk(path.as_bytes())?;
+        let wrong = |found: &[u8]| {
+            Error::invalid(format!("the working directory {} is not a directory", shown(found)))
+        };
+        let (_, real) = self.walk(path.as_bytes(), wrong)?;
         // A link may have led where the runtime's own handles are (CVE-2024-21626).
         if real.split(|&b| b == b'/').next() == Some(b"proc") && real != b"proc" {
             return Err(Error::new(
@@ -221,10 +237,14 @@ impl Maker<'_> {
 /// Docker's words for both cases are known to everybody.
 fn mismatch(path: &[u8]) -> Error {
     Error::invalid(format!(
-        "/{} in the image: not a directory: are you trying to mount a directory onto a file (or \
+        "{} in the image: not a directory: are you trying to mount a directory onto a file (or \
          vice-versa)?",
-        path.escape_ascii().to_string().trim_start_matches('/')
+        shown(path)
     ))
+}
+
+fn shown(path: &[u8]) -> String {
+    format!("/{}", path.escape_ascii().to_string().trim_start_matches('/'))
 }
 
 fn split(path: &[u8]) -> Result<(&[u8], &[u8])> {
@@ -267,12 +287,24 @@ fn make_file(parent: &Dir, name: &[u8], owner: Option<(u32, u32)>) -> std::io::R
 pub struct Sources {
     staging: PathBuf,
     staged: Vec<(String, PathBuf)>,
+    owners: BTreeMap<String, Arc<UserNamespace>>,
 }
 
 impl Sources {
     /// Stages in an empty directory.
     pub fn in_directory(staging: &Path) -> Sources {
-        Sources { staging: staging.to_owned(), staged: Vec::new() }
+        Sources { staging: staging.to_owned(), staged: Vec::new(), owners: BTreeMap::new() }
+    }
+
+    /// Lets the container see the owners of what will be held for the mount at `target` as `users`
+    /// maps them.
+    pub fn map_owners(&mut self, target: &str, users: Arc<UserNamespace>) {
+        self.owners.insert(target.to_owned(), users);
+    }
+
+    /// Whether that was asked for.
+    pub fn maps_owners(&self, target: &str) -> bool {
+        self.owners.contains_key(target)
     }
 
     /// Holds the sources of all binds, making directories that may be made.
@@ -309,7 +341,15 @@ impl Sources {
             FileKind::Directory => std::fs::create_dir(&place).doing(staging)?,
             _ => drop(std::fs::File::create_new(&place).doing(staging)?),
         }
-        pin.attach(&place).doing(staging)?;
+        match self.owners.get(target) {
+            None => pin.attach(&place, None).doing(staging)?,
+            Some(users) => pin.attach(&place, Some(users.as_fd())).map_err(|error| {
+                let what = format!(
+                    "idmap at {target}: the kernel or the source's file system cannot map owners"
+                );
+                Error::caused(ErrorKind::Unsupported, what, Error::io(staging(), error))
+            })?,
+        }
         self.staged.push((target.to_owned(), place));
         Ok(())
     }

@@ -203,6 +203,7 @@ fn converse(
             for signal in clock.take_signals().doing(copying)? {
                 match signal {
                     libc::SIGWINCH => resize(size_of.as_fd(), terminal),
+                    _ if control.drop_signals => {}
                     other => process.signal(other).doing(copying)?,
                 }
             }

@@ -50,6 +50,9 @@ pub struct ConfigFields {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub os_features: Vec<String>,
+    /// Docker: a note of whoever made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
     /// How containers of this image run.
     #[serde(
         default,
@@ -220,6 +223,7 @@ pub struct History {
 pub(super) const TOP_KEYS: &[&str] = &[
     "created",
     "author",
+    "comment",
     "architecture",
     "variant",
     "os",

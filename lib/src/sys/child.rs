@@ -29,6 +29,13 @@ pub fn spawn_tied(command: &mut Command) -> io::Result<Child> {
     })
 }
 
+/// Ends a program that was started here and has not been waited for, and all others of its group.
+pub fn kill_group(child: &Child) -> io::Result<()> {
+    let number = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let group = number.ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(rustix::process::kill_process_group(group, rustix::process::Signal::KILL)?)
+}
+
 /// `more` runs between fork and exec: it may only make system calls on memory of its own.
 fn start(
     command: &mut Command,

@@ -16,6 +16,7 @@ mod lock;
 mod machine;
 mod meta;
 mod mounts;
+mod namespace;
 mod netlink;
 mod pin;
 mod poll;
@@ -28,7 +29,7 @@ mod user_namespace;
 mod xattr;
 
 pub use atomic::{AtomicFile, write_file};
-pub use child::{Ended, Watched, adopt_orphans, spawn_clean, spawn_tied};
+pub use child::{Ended, Watched, adopt_orphans, kill_group, spawn_clean, spawn_tied};
 pub use copy::copy_contents;
 pub use dir::{Dir, DirEntry};
 pub use file::{NewFile, scratch_file, share_blocks, spread_directories, start_write_back};
@@ -43,6 +44,7 @@ pub use mounts::{
     DetachedMount, Overlay, detach, is_mount, mount_again, mount_memory, mount_overlay, own_mounts,
     unmount_idle,
 };
+pub use namespace::{NamespaceKind, namespace_kind};
 pub use netlink::{Netlink, NetlinkFamily, NetlinkReply, new_network};
 pub use pin::Pin;
 pub use poll::{Wait, wait_any};

@@ -1,7 +1,7 @@
 //! Files and directories held by a handle, to be mounted where they are needed.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
@@ -10,6 +10,7 @@ use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use super::dir::resolve;
 use super::meta::Meta;
 use super::root::Root;
+use super::user_namespace::map_owners;
 
 /// A file or directory that stays the same whatever happens to its name.
 #[derive(Debug)]
@@ -38,13 +39,16 @@ impl Pin {
         Meta::of(&self.fd)
     }
 
-    /// Mounts it, with all that is mounted below it, on the file or directory `place`.
-    pub fn attach(&self, place: &Path) -> io::Result<()> {
+    /// Mounts it, with all that is mounted below it, on the file or directory `place`. Who looks
+    /// there sees its owners, not those of what is mounted below it, as the user namespace `owners`
+    /// maps them.
+    pub fn attach(&self, place: &Path, owners: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let copy = OpenTreeFlags::OPEN_TREE_CLONE
             | OpenTreeFlags::OPEN_TREE_CLOEXEC
             | OpenTreeFlags::AT_EMPTY_PATH
             | OpenTreeFlags::AT_RECURSIVE;
         let tree = open_tree(&self.fd, "", copy)?;
+        owners.map_or(Ok(()), |owners| map_owners(tree.as_fd(), owners))?;
         let how = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         Ok(move_mount(&tree, "", CWD, place, how)?)
     }

@@ -139,7 +139,10 @@ impl Root {
         path: &[u8],
         fill: &mut dyn FnMut(Gap<'_>) -> Result<Dir>,
     ) -> Result<Walked> {
-        let walking = || format!("resolving /{}", path.escape_ascii());
+        let walking = || {
+            let shown = path.escape_ascii().to_string();
+            format!("resolving /{}", shown.trim_start_matches('/'))
+        };
         let mut here = Walked { dir: self.dir.try_clone().doing(walking)?, path: Vec::new() };
         let mut ahead: VecDeque<Vec<u8>> = components(path).map(<[u8]>::to_vec).collect();
         let mut links = 0;

@@ -382,3 +382,44 @@ fn repositories_behind_a_plain_web_server() {
     let asked = server.requests();
     assert!(asked.iter().all(|asked| asked.authorization.as_deref() == Some(basic)), "{asked:?}");
 }
+
+#[test]
+fn what_is_fetched_is_bounded() {
+    need!("git");
+    let (sandbox, server) = (Sandbox::new(), RecordingServer::start());
+    server.answer("/f", 200, &[], "a file of some length");
+    let repository = Repository::new(&sandbox.path("git/r"));
+    // Small on its way, large on disk; then many files without content.
+    repository.commit(&[("zeros", &"0".repeat(4 << 20))]);
+    repository.git(&["branch", "large"]);
+    std::fs::remove_file(repository.path().join("zeros")).expect("removed");
+    let names: Vec<String> = (0..3000).map(|number| format!("d/{number}")).collect();
+    repository.commit(&names.iter().map(|name| (name.as_str(), "")).collect::<Vec<_>>());
+    repository.git(&["branch", "many"]);
+    let daemon = Daemon::start(&sandbox.path("git"));
+    let git = |branch: &str| format!("{}#{branch}", daemon.url("r"));
+    let file = format!("{}/f", server.url());
+    for (source, limit, fits) in [
+        (file.as_str(), "20", false),
+        (&file, "21", true),
+        (&git("large"), "2m", false),
+        (&git("large"), "16m", true),
+        (&git("many"), "1m", false),
+        (&git("many"), "64m", true),
+    ] {
+        sandbox.write("work/Dockerfile", format!("FROM scratch\nADD {source} /x/\n"));
+        let out = build(&sandbox, &["-q", "--max-fetch", limit, "."]);
+        match fits {
+            true => out.success(),
+            false => out.fails(1).says("(--max-fetch)"),
+        };
+    }
+    // The same for contexts and for working containers.
+    let context = format!("{}#large", daemon.url("r"));
+    build(&sandbox, &["--max-fetch", "2m", &context]).fails(1).says("limit of 2097152 bytes");
+    sandbox.build(["from", "--name", "c", "scratch"]).run().success();
+    let args = ["add", "--max-fetch", "2m", "c", &context, "/x"];
+    sandbox.build(args).run().fails(1).says("limit of 2097152 bytes");
+    let left = std::fs::read_dir(sandbox.store().join("tmp")).expect("a folder").count();
+    assert_eq!(left, 0);
+}

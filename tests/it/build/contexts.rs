@@ -145,3 +145,31 @@ fn further_contexts_from_everywhere() {
     let wrong = by_digest.replace(&digest, &sha256(b"other"));
     build(&sandbox, &["-q", "--build-context", &wrong, "."]).fails(3).says("has no sha256:");
 }
+
+#[test]
+fn a_directory_is_a_base() {
+    let sandbox = Sandbox::new();
+    for (name, content) in [("root/etc/f", "f"), ("root/left-out", ""), ("root/run", "r")] {
+        sandbox.write(&format!("work/{name}"), content);
+    }
+    sandbox.write("work/root/.dockerignore", ".dockerignore\nleft-out\n");
+    std::os::unix::fs::symlink("f", sandbox.work("root/etc/l")).expect("a link");
+    let args = ["--build-context", "base=root"];
+    let file = "FROM base\nWORKDIR etc\nCOPY root/run g\n";
+    let made = built(&sandbox, file, &args);
+    let layer: Vec<String> =
+        made.layers[0].iter().map(|(name, what)| format!("{name} {what}")).collect();
+    assert_eq!(
+        layer,
+        ["etc/ 755 0:0 dir", "etc/f 644 0:0 \"f\"", "etc/l 777 0:0 -> f", "run 644 0:0 \"r\""]
+    );
+    assert_eq!(made.top(), ["etc/ 755 0:0 dir", "etc/g 644 0:0 \"r\""]);
+    assert_eq!(made.config["config"]["WorkingDir"], "/etc");
+    assert_eq!(steps(&sandbox, file, &args), (0, 3));
+    // A context of a stage's name stands for the stage.
+    let file = "FROM none.invalid/x AS base\nRUN false\nFROM scratch\nCOPY --from=base /etc/f /h\n";
+    assert_eq!(built(&sandbox, file, &args).top(), ["h 644 0:0 \"f\""]);
+    sandbox.write("work/root/etc/f", "new");
+    let made = built(&sandbox, "FROM base\n", &args);
+    assert_eq!(made.layers[0]["etc/f"], "644 0:0 \"new\"");
+}

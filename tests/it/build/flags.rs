@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde_json::json;
+
+use super::kill::{PATIENCE, cgroups, own_number, sleeper, wait_until};
 use super::result::{Made, build, built, steps};
 use super::run::sandbox;
 use crate::support::image::{image, layer};
@@ -44,7 +47,7 @@ fn directories_capabilities_and_devices_of_commands() {
     let device = ["--device", "/dev/null:/dev/mine:rw"];
     assert_eq!(output(&sandbox, "test -c /dev/mine && echo there", &device), "\"there\\n\"");
     assert_eq!(output(&sandbox, "echo plain", &["--isolation", "oci"]), "\"plain\\n\"");
-    build(&sandbox, &["--isolation", "chroot", "."]).fails(2).says("is not offered");
+    build(&sandbox, &["--isolation", "chroot", "."]).fails(2).says("leave the machine open");
     let confined = ["--security-opt", "no-new-privileges", "--no-cache"];
     let status = output(&sandbox, "grep NoNewPrivs /proc/self/status", &confined);
     assert_eq!(status, "\"NoNewPrivs:\\t1\\n\"");
@@ -288,4 +291,101 @@ fn equal_commands_of_builds_at_the_same_time_run_once() {
     assert_eq!(std::fs::read_to_string(sandbox.work("v/n")).expect("a file"), "2\n");
     let left = std::fs::read_dir(sandbox.store().join("cache/build/flights")).expect("a folder");
     assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn labels_of_bases_and_history_are_left_out_on_demand() {
+    let sandbox = Sandbox::new();
+    sandbox.write("work/f", "f");
+    sandbox.write("work/Dockerfile", "FROM scratch\nLABEL a=1\nCOPY f /f\n");
+    build(&sandbox, &["-q", "-t", "base", "."]).success();
+    let file = "FROM base AS one\nLABEL b=2\nFROM one\nLABEL c=3\n";
+    let labels = |args: &[&str]| built(&sandbox, file, args).config["config"]["Labels"].clone();
+    assert_eq!(labels(&[]), json!({"a": "1", "b": "2", "c": "3"}));
+    assert_eq!(labels(&["--inherit-labels=true"]), json!({"a": "1", "b": "2", "c": "3"}));
+    assert_eq!(labels(&["--inherit-labels=false"]), json!({"c": "3"}));
+    assert_eq!(labels(&["--inherit-labels=false", "--label", "d=4"]), json!({"c": "3", "d": "4"}));
+    let whole = built(&sandbox, file, &[]);
+    assert_eq!(whole.history().len(), 4);
+    let without = built(&sandbox, file, &["--omit-history"]);
+    assert!(without.config.get("history").is_none() && without.config["created"].is_string());
+    assert_eq!(without.layers, whole.layers);
+    assert_eq!(built(&sandbox, file, &["--omit-history=false"]).history(), whole.history());
+    // What is built on it has its own history alone.
+    sandbox.write("work/Dockerfile", file);
+    build(&sandbox, &["-q", "--omit-history", "-t", "bare", "."]).success();
+    let above = built(&sandbox, "FROM bare\nENV A=1\n", &["--timestamp", "7"]);
+    let lines = above.config["history"].as_array().expect("history");
+    assert_eq!((lines.len(), &lines[1]["created_by"]), (2, &json!("ENV A=1")));
+    assert_eq!(above.config["created"], "1970-01-01T00:00:07Z");
+    for (flag, why) in [("--manifest", "not made"), ("--sign-by", "not signed")] {
+        build(&sandbox, &[flag, "x", "."]).fails(2).says(why);
+    }
+}
+
+#[test]
+fn commands_can_know_the_host_by_a_name() {
+    let Some(sandbox) = sandbox() else { return };
+    let args = ["--add-host", "gw:host-gateway", "--no-cache"];
+    assert_eq!(output(&sandbox, "grep -cE '^[0-9.]+.gw$' /etc/hosts", &args), "\"1\\n\"");
+    let out = build(&sandbox, &[&args[..], &["-q", "--network", "none", "."]].concat()).fails(2);
+    out.says("host-gateway");
+    build(&sandbox, &["--add-host", "gw", "."]).fails(2).says("add-host");
+}
+
+#[test]
+fn memory_of_commands() {
+    let Some(sandbox) = sandbox() else { return };
+    let limit = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || \
+                 cat /sys/fs/cgroup/memory.max";
+    assert_eq!(output(&sandbox, &format!("({limit})"), &["--memory", "64m"]), "\"67108864\\n\"");
+    // Too much is refused by the kernel.
+    sandbox.write(
+        "work/Dockerfile",
+        "FROM base\nRUN dd if=/dev/zero of=/dev/shm/x bs=1M count=50 2>/dev/null\n",
+    );
+    build(&sandbox, &["-q", "--memory", "16m", "."]).fails(137);
+    // How commands are bounded says nothing about what they make.
+    let file = "FROM base\nRUN echo bounded > /o\n";
+    assert_eq!(steps(&sandbox, file, &[]), (1, 0));
+    assert_eq!(steps(&sandbox, file, &["--memory", "64m"]), (0, 1));
+}
+
+#[test]
+fn commands_are_in_the_cgroup_that_was_named() {
+    let Some(sandbox) = sandbox() else { return };
+    let number = own_number(3);
+    // systemd's cgroups have names of its own.
+    let systemd = Path::new("/run/systemd/system").exists();
+    let parent = match systemd {
+        true => format!("creeltest{number}.slice"),
+        false => format!("creel-test-{number}"),
+    };
+    sandbox.write("work/Dockerfile", format!("FROM base\nRUN sleep {number}\n"));
+    let named = match systemd {
+        true => parent.clone(),
+        false => format!("/{parent}"),
+    };
+    let args = ["build", "-q", "--cgroup-parent", &named, "."];
+    let mut groups = String::new();
+    sandbox.build(args).start().patience(PATIENCE).kill_when(|| {
+        let process = sleeper(&number);
+        groups = process.map_or(String::new(), |process| {
+            std::fs::read_to_string(process.join("cgroup")).unwrap_or_default()
+        });
+        !groups.is_empty()
+    });
+    assert!(groups.contains(&format!("/{parent}/")), "{groups}");
+    // The command ends with its builder, and its cgroups go with the next build.
+    wait_until("the command goes on", || sleeper(&number).is_none());
+    sandbox.write("work/Dockerfile", "FROM base\nRUN true\n");
+    build(&sandbox, &["-q", "."]).success();
+    wait_until("its cgroups stay", || cgroups(&parent).iter().all(|group| is_empty(group)));
+    cgroups(&parent).iter().for_each(|group| drop(std::fs::remove_dir(group)));
+}
+
+/// Whether a cgroup has no others in it.
+fn is_empty(group: &Path) -> bool {
+    let mut entries = std::fs::read_dir(group).into_iter().flatten().flatten();
+    !entries.any(|entry| entry.path().is_dir())
 }

@@ -1,6 +1,7 @@
 //! `creel-build`: text in, text out; files in, images out.
 
 mod add;
+mod agent;
 mod bounds;
 mod buildah;
 mod cache;

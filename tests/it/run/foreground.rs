@@ -39,6 +39,13 @@ fn programs_in_mounts_have_the_same_codes() {
     };
     put("plain", b"#!/bin/sh\n", 0o644);
     put("script", b"#!/bin/sh\nexit 6\n", 0o755);
+    put("fails", b"#!/bin/sh\nexit 1\n", 0o755);
+    put("orphan", b"#!/no/such/shell\n", 0o755);
+    put("text", b"no program\n", 0o755);
+    let mut elf = std::fs::read("/bin/busybox").unwrap();
+    // e_machine: AArch64.
+    elf[18..20].copy_from_slice(&183u16.to_le_bytes());
+    put("arm", &elf, 0o755);
     symlink("/opt/tools/none", tools.join("dangling")).unwrap();
     // By the container's idea of paths.
     symlink("/opt/tools/script", tools.join("link")).unwrap();
@@ -46,6 +53,11 @@ fn programs_in_mounts_have_the_same_codes() {
     let file = format!("{}:/one", tools.join("plain").display());
     for (program, code, says) in [
         ("/opt/tools/script", 6, ""),
+        ("/opt/tools/fails", 1, ""),
+        ("/opt/tools/orphan", 126, "its interpreter /no/such/shell is missing"),
+        ("/opt/tools/text", 126, "exec format error"),
+        ("/opt/tools/arm", 126, "built for arm64, this host is amd64"),
+        ("orphan", 126, "its interpreter /no/such/shell is missing"),
         ("/opt/tools/link", 6, ""),
         ("/opt/tools/none", 127, "/opt/tools/none"),
         ("/opt/tools/dangling", 127, "/opt/tools/dangling"),
@@ -113,6 +125,40 @@ fn signals_reach_the_program() {
     let running = machine.run(&[], &["sh", "-c", script]).start();
     let out = running.interrupt_after(Duration::from_secs(2)).fails(7);
     assert_eq!(out.stdout, "ready\nBYE\n");
+    machine.nothing_left();
+}
+
+#[test]
+fn signals_can_be_kept_from_the_program() {
+    need_containers!();
+    let machine = Machine::new();
+    let here = machine.sandbox.path("here");
+    std::fs::create_dir(&here).unwrap();
+    let bind = format!("{}:/here", here.display());
+    let script = "trap 'echo caught; exit 7' INT TERM; echo up > /here/up; \
+                  while test ! -e /here/go; do sleep 0.05; done; echo alone";
+    // No keys that leave a container: that is what the empty list means.
+    let start = |flags: &[&str]| {
+        let flags = [flags, &["--detach-keys", "", "-v", &bind]].concat();
+        let running = machine.run(&flags, &["sh", "-c", script]).start();
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while std::fs::remove_file(here.join("up")).is_err() {
+            assert!(std::time::Instant::now() < deadline, "it does not come up");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        running
+    };
+    let running = start(&[]);
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.wait().fails(7).stdout, "caught\n");
+    let running = start(&["--sig-proxy=false"]);
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        running.signal(signal);
+    }
+    std::fs::write(here.join("go"), "").unwrap();
+    assert_eq!(running.wait().success().stdout, "alone\n");
+    let keys = machine.run(&["--detach-keys", "ctrl-a"], &["true"]).run().fails(125);
+    keys.says("--detach-keys is not supported yet");
     machine.nothing_left();
 }
 

@@ -1,7 +1,7 @@
 //! Which image runs, and how it gets here.
 
 use super::machine::{Machine, base, busybox, need_containers};
-use crate::support::image::{image, index, layer};
+use crate::support::image::{DockerSave, image, index, layer};
 use crate::support::program::Sandbox;
 use crate::support::registry::TestRegistry;
 
@@ -58,6 +58,25 @@ fn a_missing_image_is_fetched_once() {
     assert_eq!(registry.requests().len(), asked, "an image that is there was asked for");
     run(&["--pull=always", "-q"]).success();
     assert!(registry.requests().len() > asked);
+    machine.nothing_left();
+}
+
+#[test]
+fn an_archive_or_layout_can_be_run() {
+    need_containers!();
+    let machine = Machine { sandbox: Sandbox::new() };
+    let archive = machine.sandbox.path("image.tar");
+    base().docker().build().write_docker_archive(&archive, DockerSave::Classic, &["app:1"]);
+    let layout = machine.sandbox.path("layout");
+    base().env("FROM", "layout").build().write_layout(&layout, Some("x"));
+    for (image, shown) in [
+        (format!("docker-archive:{}:app:1", archive.display()), "\n"),
+        (format!("oci:{}:x", layout.display()), "layout\n"),
+    ] {
+        let words = ["--rm", "--network=none", "-q", &image, "sh", "-c", "echo $FROM"];
+        let out = machine.creel(words).run().success();
+        assert_eq!((out.stdout.as_str(), out.stderr.as_str()), (shown, ""), "{image}");
+    }
     machine.nothing_left();
 }
 

@@ -34,11 +34,18 @@ fn output_is_whole_however_short_the_run() {
             if number >= runs() {
                 return;
             }
-            // With and without an end of line, on both streams.
+            // With and without an end of line, on both streams; some on a terminal.
             let end = if number.is_multiple_of(2) { "\\n" } else { "" };
             let script = format!("printf 'out {number}{end}'; printf 'err {number}{end}' >&2");
             let id_file = id_file(number).display().to_string();
-            let out = machine.run(&["--cidfile", &id_file], &["sh", "-c", &script]).run().success();
+            let id_flag = ["--cidfile", &id_file];
+            if number.is_multiple_of(20) {
+                let flags = [&id_flag[..], &["-t"]].concat();
+                let out = machine.run(&flags, &["sh", "-c", &script]).run().success();
+                assert_eq!(out.stdout, format!("out {number}\r\nerr {number}\r\n"));
+                continue;
+            }
+            let out = machine.run(&id_flag, &["sh", "-c", &script]).run().success();
             let end = if number.is_multiple_of(2) { "\n" } else { "" };
             assert_eq!(out.stdout, format!("out {number}{end}"));
             assert_eq!(out.stderr, format!("err {number}{end}"));

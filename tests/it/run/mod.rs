@@ -7,6 +7,7 @@ mod isolation;
 pub mod machine;
 mod many;
 mod network;
+mod options;
 mod peers;
 mod terminal;
 mod users;

@@ -30,6 +30,28 @@ fn a_container_that_is_kept_can_be_looked_at_and_removed() {
         assert_eq!(machine.creel(format).run().success().stdout, "4 /web b\n");
     }
     assert_eq!(machine.creel(["inspect", "web"]).run().success().json()[0]["Id"], id);
+    let format = "table {{.Names}}\\t{{.State}}";
+    let shown = |more: &[&str]| {
+        machine.creel(["ps", "--format", format].iter().chain(more)).run().success().stdout
+    };
+    assert_eq!(shown(&["-a"]), "NAMES  STATE\nweb    exited\n");
+    assert_eq!(shown(&[]), "NAMES  STATE\n");
+    for (filter, count) in [
+        ("name=we", 1),
+        ("status=exited", 1),
+        ("exited=4", 1),
+        ("exited=3", 0),
+        ("label=a", 1),
+        ("label=a=c", 0),
+        ("ancestor=app", 1),
+        ("id=x", 0),
+    ] {
+        let out = machine.creel(["ps", "-aq", "--filter", filter]).run().success().stdout;
+        assert_eq!(out.lines().count(), count, "{filter}");
+    }
+    for bad in ["bogus=1", "status=bogus"] {
+        machine.creel(["ps", "--filter", bad]).run().fails(1).says("invalid filter");
+    }
     let missing = machine.creel(["inspect", "nobody"]).run().fails(1);
     assert_eq!(missing.stdout.trim(), "[]");
     missing.says("no such container: nobody");
@@ -37,6 +59,50 @@ fn a_container_that_is_kept_can_be_looked_at_and_removed() {
     machine.creel(["rm", "web"]).run().fails(1).says("no such container: web");
     machine.creel(["rm", "-f", "web"]).run().success();
     machine.nothing_left();
+}
+
+#[test]
+fn inspect_tells_what_runs() {
+    need_containers!();
+    let machine = Machine::with(base().entrypoint(["/bin/echo", "a"]).env("KEEP", "1"));
+    let flags = ["--name", "c", "-e", "OWN=2", "--expose", "80-81", "--expose", "53/udp"];
+    let words = [&["--network=none"][..], &flags, &["app", "b"]].concat();
+    machine.creel(words).run().success();
+    let field = |format: &str| {
+        let out = machine.creel(["inspect", "-f", format, "c"]).run().success().stdout;
+        out.trim_end().to_owned()
+    };
+    assert_eq!(field("{{.Path}} {{.Args}}"), "/bin/echo [a b]");
+    assert_eq!(field("{{.Config.Entrypoint}} {{.Config.Cmd}}"), "[/bin/echo a] [b]");
+    assert_eq!(field("{{json .Config.Env}}"), r#"["PATH=/bin","KEEP=1","OWN=2"]"#);
+    let id = field("{{.Id}}");
+    assert_eq!(field("{{.Config.Hostname}}"), id[..12]);
+    let ports = field("{{json .Config.ExposedPorts}}");
+    assert_eq!(ports, r#"{"53/udp":{},"80/tcp":{},"81/tcp":{}}"#);
+    machine.creel(["rm", "c"]).run().success();
+    machine.nothing_left();
+}
+
+/// Whoever removes a container that is about to remove itself meets no error.
+#[test]
+fn two_may_remove_one_container() {
+    need_containers!();
+    let machine = Machine::new();
+    for _ in 0..5 {
+        let words =
+            ["--rm", "--network=none", "--name", "c", "app", "sh", "-c", "echo up; sleep 9"];
+        let running = machine.creel(words).start();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while machine.creel(["ps", "--format", "{{.State}}"]).run().stdout != "running\n" {
+            assert!(Instant::now() < deadline, "it does not come up");
+        }
+        let lanes = [(); 3].map(|()| machine.creel(["rm", "-f", "c"]).start());
+        for lane in lanes {
+            lane.wait().success();
+        }
+        running.wait().fails(137);
+        machine.nothing_left();
+    }
 }
 
 #[test]
@@ -111,6 +177,20 @@ fn volumes_are_seeded_once_and_kept() {
     assert_eq!(again, "new\nro\n");
     assert_eq!(machine.shell(&["-v", "raw:/data:nocopy"], "ls /data"), "");
     assert_eq!(machine.creel(["volume", "ls", "-q"]).run().success().stdout, "db\nraw\n");
+    machine.creel(["volume", "create", "--label", "a=b", "made"]).run().success();
+    let list =
+        |flags: &[&str]| machine.creel(["volume", "ls"].iter().chain(flags)).run().success().stdout;
+    assert_eq!(list(&[]), "DRIVER  VOLUME NAME\nlocal   db\nlocal   made\nlocal   raw\n");
+    assert_eq!(list(&["-q", "-f", "name=a"]), "made\nraw\n");
+    assert_eq!(
+        list(&["--filter", "label=a", "--format", "{{.Name}} {{.Labels}}"]),
+        "made map[a:b]\n"
+    );
+    let format = ["volume", "inspect", "-f", "{{.Mountpoint}}", "db"];
+    let place = machine.creel(format).run().success().stdout;
+    assert_eq!(std::fs::read_to_string(format!("{}/seed", place.trim())).unwrap(), "new\n");
+    assert_eq!(machine.creel(["volume", "inspect", "none"]).run().fails(1).stdout, "[]\n");
+    machine.creel(["volume", "rm", "made"]).run().success();
     let part = ["--mount", "type=volume,src=db,dst=/x,volume-subpath=seed"];
     assert_eq!(machine.shell(&part, "cat /x"), "new\n");
     machine.creel(["volume", "rm", "db", "raw"]).run().success();

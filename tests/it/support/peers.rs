@@ -10,7 +10,7 @@
 //! }
 //! ```
 //!
-//! `need!` takes program names and these capabilities: `root`, `userns`, `overlay`, `cgroup-v2`,
+//! `need!` takes program names and these capabilities: `root`, `userns`, `overlay`, `cgroup-v1`, `cgroup-v2`,
 //! `systemd`, `lsm`, `device-mapper`, `quota`, `fs-verity`. What is missing makes the test return
 //! with a line on stderr; with `CI=true` it fails instead, unless the need is listed in
 //! `tests/host-limits.md` as something that a host may lack.
@@ -70,6 +70,7 @@ fn is_there(need: &str) -> bool {
             let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
             known.lines().any(|line| line.ends_with("\toverlay"))
         }
+        "cgroup-v1" => exists("/sys/fs/cgroup/memory/cgroup.procs"),
         "cgroup-v2" => exists("/sys/fs/cgroup/cgroup.controllers"),
         "systemd" => exists("/run/systemd/system"),
         "lsm" => exists("/sys/kernel/security/apparmor") || exists("/sys/fs/selinux/enforce"),

@@ -62,7 +62,8 @@ fn image(global: &Global, args: &BuildArgs) -> Result<u8> {
     let platform = front::platform(&args.front);
     let remote = || {
         let found = front::surroundings(global)?;
-        remote::remote(global, &args.bases.access, platform.clone(), found)
+        let remote = remote::remote(global, &args.bases.access, platform.clone(), found)?;
+        Ok(remote::bounded(remote, &args.fetch))
     };
     let (root, secret) =
         (|| Ok(surroundings.root.clone()), |id: &str| runs::secret(&args.run.lent, id));
@@ -129,6 +130,8 @@ fn options(args: &BuildArgs, input: &front::Input) -> Result<BuildOptions> {
         explain: args.explain,
         run: None,
         exports: exports(result),
+        inherit_labels: result.inherit_labels,
+        omit_history: result.omit_history,
         labels: result.labels.clone(),
         annotations: result.annotations.iter().cloned().collect(),
         epoch: epoch(args, input)?,

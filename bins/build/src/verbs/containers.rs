@@ -19,7 +19,8 @@ const SCRATCH: &str = "scratch";
 
 /// `creel-build containers`.
 pub(crate) fn list(global: &Global, args: &ContainersArgs) -> Result<u8> {
-    let found = working::list(&store(global)?)?;
+    let mut found = working::list(&store(global)?)?;
+    found.retain(|record| args.filter.iter().all(|filter| filter.matches(record)));
     let short = |id: &str| match args.notruncate {
         true => id.to_owned(),
         false => id.get(..SHORT).unwrap_or(id).to_owned(),

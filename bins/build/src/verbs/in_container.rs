@@ -43,8 +43,9 @@ pub(crate) fn run(global: &Global, args: &CommandArgs) -> Result<u8> {
 
 fn request(args: &CommandArgs, words: &[String], defaults: &RunDefaults) -> Result<RunRequest> {
     let base = std::env::current_dir().doing(|| "finding out the current directory")?;
+    let around = &args.around;
     let mut mounts: Vec<MountRequest> = Vec::new();
-    let volumes = defaults.volumes.iter().chain(&args.volume);
+    let volumes = defaults.volumes.iter().chain(&around.confined.volume);
     let given = volumes.map(|text| flags::parse_volume(text, &base));
     let (of_builds, others): (Vec<&String>, Vec<_>) =
         args.mount.iter().partition(|text| is_of_builds(text));
@@ -53,7 +54,7 @@ fn request(args: &CommandArgs, words: &[String], defaults: &RunDefaults) -> Resu
         mounts.retain(|known| known.target != mount.target);
         mounts.push(mount);
     }
-    let (bridge, network) = network(args.network.as_ref().or(defaults.network.as_ref()))?;
+    let (bridge, network) = network(around.network.as_ref().or(defaults.network.as_ref()))?;
     let mode = |text: &Option<String>, flag| {
         text.as_deref().map(|text| flags::parse_mode(text, flag)).transpose()
     };
@@ -64,7 +65,7 @@ fn request(args: &CommandArgs, words: &[String], defaults: &RunDefaults) -> Resu
     }
     let both = |a: &[String], b: &[String]| flags::parse_capabilities(&[a, b].concat());
     Ok(RunRequest {
-        machine: runs::machine(args.runtime.as_deref()),
+        machine: runs::machine(args.machine.runtime.as_deref()),
         options: RunOptions {
             command: words.to_vec(),
             env,
@@ -73,13 +74,9 @@ fn request(args: &CommandArgs, words: &[String], defaults: &RunDefaults) -> Resu
             terminal: terminal(args.terminal)?,
             hostname: args.hostname.clone(),
             mounts,
-            cap_add: both(&defaults.cap_add, &args.cap_add)?,
-            cap_drop: both(&defaults.cap_drop, &args.cap_drop)?,
-            ulimits: defaults
-                .ulimits
-                .iter()
-                .map(|text| flags::parse_ulimit(text))
-                .collect::<Result<_>>()?,
+            cap_add: both(&defaults.cap_add, &around.confined.cap_add)?,
+            cap_drop: both(&defaults.cap_drop, &around.confined.cap_drop)?,
+            ulimits: runs::parsed(&defaults.ulimits, flags::parse_ulimit)?,
             shm_size: defaults.shm_size,
             namespaces: Namespaces {
                 ipc: args
@@ -98,11 +95,7 @@ fn request(args: &CommandArgs, words: &[String], defaults: &RunDefaults) -> Resu
         mounts: of_builds.iter().map(|text| build_mount(text)).collect::<Result<_>>()?,
         credentials: runs::credentials(&args.lent)?,
         bridge,
-        hosts: defaults
-            .hosts
-            .iter()
-            .map(|text| flags::parse_host_entry(text))
-            .collect::<Result<_>>()?,
+        hosts: runs::parsed(&defaults.hosts, flags::parse_host_entry)?,
         no_hosts: args.no_hosts,
         add_history: args.add_history,
     })

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use creel::build::Remote;
 use creel::build::deliver::deliver;
-use creel::build::fetch::GitSettings;
+use creel::build::fetch::{GitSettings, MAX_FETCH};
 use creel::cli::{self, Surroundings};
 use creel::config::{AuthFile, AuthFormat};
 use creel::error::{Error, IoContext, Result};
@@ -12,7 +12,7 @@ use creel::spec::{Compression, Platform, Reference};
 use creel::store::{OpenOptions, Store};
 use creel::transport::{Bare, Location, Places, PlacesOptions, SideOptions, StoreName};
 
-use crate::args::{AccessArgs, Global, Packing, PushArgs};
+use crate::args::{AccessArgs, FetchArgs, Global, Packing, PushArgs};
 use crate::{front, render};
 
 /// Blobs on their way at the same time.
@@ -57,7 +57,19 @@ pub(crate) fn remote(
             listener: heard.clone(),
         })
     };
-    Ok(Remote { places: Box::new(places), side, jobs: JOBS, listener, git: git() })
+    Ok(Remote {
+        places: Box::new(places),
+        side,
+        jobs: JOBS,
+        listener,
+        git: git(),
+        max_fetch: MAX_FETCH,
+    })
+}
+
+/// The same, with a bound of a person's on what is fetched.
+pub(crate) fn bounded(remote: Remote, args: &FetchArgs) -> Remote {
+    Remote { max_fetch: args.max_fetch.unwrap_or(remote.max_fetch), ..remote }
 }
 
 /// Variables that git needs to reach others, if they are set; nothing else of the environment.

@@ -7,8 +7,12 @@ use std::sync::Arc;
 use creel::build::{Cancel, Credentials, Machine, OnFailure, RunSettings, SecretSource};
 use creel::cli;
 use creel::error::{Error, IoContext, Result};
-use creel::runtime::flags::{apply_security_opt, parse_capabilities};
-use creel::runtime::options::{DeviceRequest, MountSource, Resources, SecurityOptions};
+use creel::runtime::flags::{
+    apply_security_opt, parse_capabilities, parse_host_entry, parse_ulimit, parse_volume,
+};
+use creel::runtime::options::{
+    DeviceRequest, MountRequest, MountSource, Resources, SecurityOptions,
+};
 use creel::runtime::{CDI_DIRECTORIES, CdiName, RunOptions};
 use creel::sys;
 
@@ -28,24 +32,22 @@ pub(crate) fn machine(runtime: Option<&Path>) -> Machine {
 
 /// What was said, with what is found around.
 pub(crate) fn settings(args: &RunArgs, cancel: Arc<Cancel>) -> Result<RunSettings> {
-    for mount in &args.volume {
-        if let MountSource::Bind { path, .. } = &mount.source {
-            std::fs::metadata(path).doing(|| format!("looking for volume {}", path.display()))?;
-        }
-    }
+    let here = std::env::current_dir().doing(|| "finding out the current directory")?;
+    let volume = |text: &String| volume(text, &here);
+    let (confined, inner) = (&args.confined, &args.inner);
     Ok(RunSettings {
-        machine: machine(args.runtime.as_deref()),
+        machine: machine(args.machine.runtime.as_deref()),
         network: args.network,
         allow: args.allow.clone(),
-        hosts: args.add_host.clone(),
+        hosts: parsed(&inner.add_host, parse_host_entry)?,
         credentials: credentials(&args.lent)?,
         options: RunOptions {
-            shm_size: args.shm_size,
-            ulimits: args.ulimit.clone(),
-            mounts: args.volume.clone(),
+            shm_size: inner.shm_size,
+            ulimits: parsed(&inner.ulimit, parse_ulimit)?,
+            mounts: confined.volume.iter().map(volume).collect::<Result<_>>()?,
             devices: args.device.iter().filter_map(by_path).collect(),
-            cap_add: parse_capabilities(&args.cap_add)?,
-            cap_drop: parse_capabilities(&args.cap_drop)?,
+            cap_add: parse_capabilities(&confined.cap_add)?,
+            cap_drop: parse_capabilities(&confined.cap_drop)?,
             security: security(args)?,
             cgroup_parent: args.cgroup_parent.clone(),
             resources: Resources {
@@ -66,6 +68,26 @@ pub(crate) fn settings(args: &RunArgs, cancel: Arc<Cancel>) -> Result<RunSetting
             Some(OnFailureWhat::Keep) => OnFailure::Keep(std::env::temp_dir()),
         },
     })
+}
+
+/// Each text read.
+pub(crate) fn parsed<T>(texts: &[String], read: impl Fn(&str) -> Result<T>) -> Result<Vec<T>> {
+    texts.iter().map(|text| read(text)).collect()
+}
+
+/// A directory or a file of this machine, which is there.
+fn volume(text: &str, here: &Path) -> Result<MountRequest> {
+    let mut request = parse_volume(text, here)?;
+    match &mut request.source {
+        MountSource::Bind { create, path } => {
+            std::fs::metadata(&*path).doing(|| format!("looking for volume {}", path.display()))?;
+            *create = false;
+            Ok(request)
+        }
+        _ => Err(Error::usage(format!(
+            "-v {text}: names no directory or file (a path begins with / or .)"
+        ))),
+    }
 }
 
 fn by_path(place: &DevicePlace) -> Option<DeviceRequest> {

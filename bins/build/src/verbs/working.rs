@@ -81,22 +81,24 @@ fn defaults(args: &DefaultArgs) -> Result<RunDefaults> {
             false => Ok(text.clone()),
         }
     };
-    if let Some(mode) = &args.network {
+    let DefaultArgs { around, inner } = args;
+    let confined = &around.confined;
+    if let Some(mode) = &around.network {
         super::in_container::network(Some(mode))?;
     }
-    for name in [&args.cap_add, &args.cap_drop] {
+    for name in [&confined.cap_add, &confined.cap_drop] {
         flags::parse_capabilities(name)?;
     }
-    args.add_host.iter().try_for_each(|text| flags::parse_host_entry(text).map(drop))?;
-    args.ulimit.iter().try_for_each(|text| flags::parse_ulimit(text).map(drop))?;
+    runs::parsed(&inner.add_host, flags::parse_host_entry)?;
+    runs::parsed(&inner.ulimit, flags::parse_ulimit)?;
     Ok(RunDefaults {
-        volumes: args.volume.iter().map(volume).collect::<Result<_>>()?,
-        network: args.network.clone(),
-        cap_add: args.cap_add.clone(),
-        cap_drop: args.cap_drop.clone(),
-        hosts: args.add_host.clone(),
-        shm_size: args.shm_size,
-        ulimits: args.ulimit.clone(),
+        volumes: confined.volume.iter().map(volume).collect::<Result<_>>()?,
+        network: around.network.clone(),
+        cap_add: confined.cap_add.clone(),
+        cap_drop: confined.cap_drop.clone(),
+        hosts: inner.add_host.clone(),
+        shm_size: inner.shm_size,
+        ulimits: inner.ulimit.clone(),
     })
 }
 
@@ -105,6 +107,7 @@ pub(crate) fn copy(global: &Global, args: &CopyArgs, add: bool) -> Result<u8> {
     let found = front::surroundings(global)?;
     let store = Store::open(&found.root)?;
     let remote = remote::remote(global, &args.access, Platform::host(), found)?;
+    let remote = remote::bounded(remote, &args.fetch);
     let (sources, destination) = match args.paths.split_last() {
         Some((last, sources)) if !sources.is_empty() => (sources, Some(last.clone())),
         _ => (args.paths.as_slice(), None),
@@ -146,6 +149,7 @@ fn ignore(args: &CopyArgs) -> Result<Ignore> {
 pub(crate) fn config(global: &Global, args: &ConfigArgs) -> Result<u8> {
     let changes = Changes {
         author: args.author.clone(),
+        comment: args.comment.clone(),
         arch: args.arch.clone(),
         variant: args.variant.clone(),
         os: args.os.clone(),

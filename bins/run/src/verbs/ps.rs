@@ -44,8 +44,13 @@ fn print(args: &PsArgs, listed: &[Listed]) -> Result<()> {
     }
     match args.format.as_deref() {
         Some("json") => rows.iter().try_for_each(|row| line(&row.to_string())),
+        Some(format) if format.starts_with("table ") => {
+            let format = format.trim_start_matches("table ");
+            let fields = render::row(&Listed::default(), true, &now);
+            let table = template::fill_table(format, &fields, &rows, title);
+            cli::print(table?.as_bytes())
+        }
         Some(format) if format != "table" => {
-            let format = format.strip_prefix("table ").unwrap_or(format);
             rows.iter().try_for_each(|row| line(&template::fill(format, row)?))
         }
         _ => {
@@ -58,6 +63,15 @@ fn print(args: &PsArgs, listed: &[Listed]) -> Result<()> {
     }
 }
 
+/// What stands above a column.
+fn title(field: &str) -> String {
+    match COLUMNS.iter().find(|(_, name)| *name == field) {
+        Some((title, _)) => (*title).to_owned(),
+        None if field == "CreatedAt" => "CREATED AT".to_owned(),
+        None => field.to_uppercase(),
+    }
+}
+
 /// One `--filter`.
 struct Filter {
     key: String,
@@ -67,7 +81,14 @@ struct Filter {
 impl Filter {
     fn parse(text: &str) -> Result<Filter> {
         const KNOWN: [&str; 6] = ["id", "name", "label", "status", "exited", "ancestor"];
+        // All of Docker's; some of them no container of ours is ever in.
+        const STATES: [&str; 7] =
+            ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
         match text.split_once('=') {
+            Some(("status", value)) if !STATES.contains(&value) => Err(Error::usage(format!(
+                "invalid filter {text:?} (a status is {})",
+                STATES.join(", ")
+            ))),
             Some((key, value)) if KNOWN.contains(&key) => {
                 Ok(Filter { key: key.to_owned(), value: value.to_owned() })
             }

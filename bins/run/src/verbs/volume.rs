@@ -4,19 +4,33 @@ use creel::cli;
 use creel::error::{Error, Result};
 use creel::run;
 use creel::runtime::flags::parse_label;
+use creel::store::Volume;
 
 use super::{each, line, pretty};
 use crate::args::VolumeVerb;
 use crate::context::Context;
-use crate::render;
+use crate::{render, template};
 
 pub fn run(context: &Context, verb: &VolumeVerb) -> Result<u8> {
     let engine = context.engine(None)?;
     match verb {
-        VolumeVerb::Ls { quiet } => {
-            let volumes = engine.store.volumes()?;
+        VolumeVerb::Ls { quiet, filter, format } => {
+            let mut volumes = engine.store.volumes()?;
+            let filters =
+                filter.iter().map(|text| parse_filter(text)).collect::<Result<Vec<_>>>()?;
+            volumes.retain(|volume| accepted(&filters, volume));
             if *quiet {
                 volumes.iter().try_for_each(|volume| line(&volume.name))?;
+                return Ok(0);
+            }
+            if let Some(format) = format {
+                for volume in &volumes {
+                    let value = render::volume(volume, &engine.store.volume_data(&volume.name));
+                    line(&match format.as_str() {
+                        "json" => value.to_string(),
+                        format => template::fill(format, &value)?,
+                    })?;
+                }
                 return Ok(0);
             }
             let rows: Vec<Vec<String>> =
@@ -27,7 +41,7 @@ pub fn run(context: &Context, verb: &VolumeVerb) -> Result<u8> {
             let labels = label.iter().map(|text| parse_label(text)).collect::<Result<_>>()?;
             line(&run::create_volume(&engine, name.as_deref(), labels)?).map(|()| 0)
         }
-        VolumeVerb::Inspect { names } => {
+        VolumeVerb::Inspect { names, format } => {
             let mut found = Vec::new();
             let code = each(names, |name| {
                 let volume = engine.store.volume(name)?;
@@ -36,7 +50,13 @@ pub fn run(context: &Context, verb: &VolumeVerb) -> Result<u8> {
                 found.push(render::volume(&volume, &engine.store.volume_data(name)));
                 Ok(())
             })?;
-            line(&pretty(&found)?).map(|()| code)
+            match format {
+                Some(format) => {
+                    found.iter().try_for_each(|value| line(&template::fill(format, value)?))?;
+                }
+                None => line(&pretty(&found)?)?,
+            }
+            Ok(code)
         }
         VolumeVerb::Rm { names, force } => {
             each(names, |name| match run::remove_volume(&engine, name) {
@@ -49,4 +69,23 @@ pub fn run(context: &Context, verb: &VolumeVerb) -> Result<u8> {
             removed.iter().try_for_each(|name| line(name)).map(|()| 0)
         }
     }
+}
+
+fn parse_filter(text: &str) -> Result<(&str, &str)> {
+    match text.split_once('=') {
+        Some((key @ ("name" | "label"), value)) => Ok((key, value)),
+        _ => Err(Error::usage(format!("invalid filter {text:?} (there are name=, label=)"))),
+    }
+}
+
+/// Names are alternatives, labels must all be there.
+fn accepted(filters: &[(&str, &str)], volume: &Volume) -> bool {
+    let mut names = filters.iter().filter(|(key, _)| *key == "name").peekable();
+    let named = names.peek().is_none() || names.any(|(_, value)| volume.name.contains(value));
+    let mut labels = filters.iter().filter(|(key, _)| *key == "label");
+    named
+        && labels.all(|(_, wanted)| match wanted.split_once('=') {
+            Some((name, value)) => volume.labels.get(name).is_some_and(|own| own == value),
+            None => volume.labels.contains_key(*wanted),
+        })
 }

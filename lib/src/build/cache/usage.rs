@@ -71,11 +71,11 @@ pub fn usage(store: &Store) -> Result<Vec<Kept>> {
     for path in mounts(store)? {
         let time = modified(&path);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        found.push(Kept::new(Kind::Mount, name, size(&path)?, time));
+        found.push(Kept::new(Kind::Mount, name, size(&path, 0)?, time));
     }
     for name in ["toc", "prints", "last"] {
         let path = cache.dir.join(name);
-        let bytes = size(&path)?;
+        let bytes = size(&path, 0)?;
         if bytes > 0 {
             found.push(Kept::new(Kind::Notes, name.to_owned(), bytes, modified(&path)));
         }
@@ -122,8 +122,10 @@ pub fn prune(store: &Store, max: Option<u64>) -> Result<Vec<Kept>> {
 
 impl Kept {
     fn new(kind: Kind, id: String, bytes: u64, time: SystemTime) -> Kept {
-        let used = jiff::Timestamp::try_from(time).map(|time| time.to_string());
-        Kept { kind, id, bytes, used: used.unwrap_or_default(), time }
+        let used = jiff::Timestamp::try_from(time);
+        let used = used.and_then(|used| jiff::Timestamp::from_second(used.as_second()));
+        let used = used.map(|used| used.to_string()).unwrap_or_default();
+        Kept { kind, id, bytes, used, time }
     }
 }
 
@@ -190,8 +192,8 @@ fn modified(path: &Path) -> SystemTime {
     time.unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// Bytes on disk of everything below a path, links not followed.
-fn size(path: &Path) -> Result<u64> {
+/// Bytes on disk of everything below a path, links not followed; each thing counts `entry` more.
+pub(in crate::build) fn size(path: &Path, entry: u64) -> Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let mut ahead = vec![path.to_owned()];
     let mut seen = HashSet::new();
@@ -199,7 +201,7 @@ fn size(path: &Path) -> Result<u64> {
     while let Some(path) = ahead.pop() {
         let Ok(meta) = std::fs::symlink_metadata(&path) else { continue };
         if seen.insert((meta.dev(), meta.ino())) {
-            bytes += meta.blocks() * 512;
+            bytes += meta.blocks() * 512 + entry;
         }
         if meta.is_dir() {
             ahead.extend(list(&path)?);

@@ -166,7 +166,7 @@ impl Fetcher<'_> {
             address: file.address.clone(),
             known: record.map_or_else(Validators::default, WebRecord::validators),
             authorization: fetch::web_secret(&file.address, &|id| self.secret(id))?,
-            limit: fetch::MAX_DOWNLOAD,
+            limit: self.remote.max_fetch,
             algorithm,
         };
         let found = fetch::download(self.remote, &request, &place.join(&file.name))?;
@@ -232,7 +232,7 @@ impl Fetcher<'_> {
     fn git(&self, address: &GitAddress) -> Result<Git<'_>> {
         let agent = self.credentials.and_then(|all| all.agents.get("default")).cloned();
         let access = fetch::git_access(address, &|id| self.secret(id), agent)?;
-        Ok(Git::new(&self.remote.git, access, self.writer.scratch()?))
+        Ok(Git::new(self.remote, access, self.writer.scratch()?))
     }
 
     /// A secret on one line, if it was given.

@@ -21,6 +21,7 @@ mod mounts;
 mod options;
 pub(super) mod pieces;
 mod publish;
+mod relay;
 mod run;
 pub(super) mod sandbox;
 mod squash;
@@ -49,7 +50,7 @@ pub use state::Machine;
 use super::bases::{Finder, Remote};
 use super::cache::{Cache, Made, Prints, StepKey};
 use super::check::Checked;
-use super::graph::{BaseImage, Bases, Input, context_base};
+use super::graph::{BaseImage, Bases, CONTEXT_BASE, Input, context_base};
 use super::image::{Draft, Layer};
 use super::transfer::Origin;
 use super::view::{LayerView, Toc, TreeLayer, View};
@@ -78,8 +79,11 @@ pub fn build(
     let mut finder = Finder::new(store, &writer, remote, options.pull);
     let mut images = BTreeMap::new();
     let contexts = &options.contexts;
-    let checked = check(&mut |name, platform| {
-        base(&mut finder, &mut images, image_name(contexts, name)?, platform)
+    let checked = check(&mut |name, platform| match named_base(contexts, name) {
+        Some(NamedContext::Directory(_)) => Some(BaseImage::empty()),
+        Some(NamedContext::Image(name)) => base(&mut finder, &mut images, name, platform),
+        None if name.starts_with(CONTEXT_BASE) => None,
+        None => base(&mut finder, &mut images, name, platform),
     });
     // Why a base could not be had says more than what follows from it.
     if let Some(error) = finder.failure.take() {
@@ -133,13 +137,10 @@ pub fn build(
     Ok(Built { digest, config_digest, names, made, cached, seconds })
 }
 
-/// The image that a base of a plan means; `None` for a directory.
-fn image_name<'n>(contexts: &'n Contexts, name: &'n str) -> Option<&'n str> {
-    match contexts.iter().find(|(key, _)| context_base(key) == name) {
-        Some((key, _)) => named_image(contexts, key),
-        None if name.starts_with("context:") => None,
-        None => Some(name),
-    }
+/// The further context that a base of a plan means.
+fn named_base<'n>(contexts: &'n Contexts, name: &str) -> Option<&'n NamedContext> {
+    let found = contexts.iter().find(|(key, _)| context_base(key) == name);
+    found.map(|(_, context)| context)
 }
 
 /// The image that a further context is, if it is one.

@@ -8,6 +8,7 @@ use super::super::dockerfile::{MountKind, Sharing};
 use super::super::graph::Mount;
 use super::mounts::Mounted;
 use super::options::Credentials;
+use super::relay::Relay;
 use super::run::cache_place;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::runtime::Sources;
@@ -19,6 +20,7 @@ use crate::sys::{self, Lock, LockMode};
 const MAX_PRIVATE: usize = 100;
 const SECRET_MODE: u32 = 0o400;
 const CACHE_MODE: u32 = 0o755;
+const AGENT_MODE: u32 = 0o600;
 
 /// What a cache's directory begins with; only asked where it is not there yet.
 pub(super) type Seed<'s> = &'s dyn Fn(&mut Mounting<'_>) -> Result<PathBuf>;
@@ -37,6 +39,7 @@ pub(in crate::build) struct Mounting<'a> {
     memory: Option<PathBuf>,
     pub(super) trees: Vec<Mounted>,
     locks: Vec<Lock>,
+    relays: Vec<Relay>,
 }
 
 impl<'a> Mounting<'a> {
@@ -56,6 +59,7 @@ impl<'a> Mounting<'a> {
             memory: None,
             trees: Vec::new(),
             locks: Vec::new(),
+            relays: Vec::new(),
         })
     }
 
@@ -210,6 +214,11 @@ impl<'a> Mounting<'a> {
             };
         };
         let target = mount.target.clone().unwrap_or_default();
+        let owner = (mount.uid.unwrap_or(0), mount.gid.unwrap_or(0));
+        let mode = mount.mode.unwrap_or(AGENT_MODE);
+        let relay = Relay::start(&path, &self.writer.scratch()?, owner, mode)?;
+        let path = relay.path().to_owned();
+        self.relays.push(relay);
         self.env.push(format!("SSH_AUTH_SOCK={target}"));
         self.request(Some(&target), MountSource::Bind { path, create: false }, false)
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{PipeReader, Read};
-use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use super::export::TreeExport;
 use super::squash::Squash;
 use super::state::Machine;
 use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::runtime::flags::HostEntry;
 use crate::runtime::{CdiName, RunOptions};
 use crate::spec::{Dialect, Digest, Platform};
 use crate::store::StoreName;
@@ -79,6 +79,10 @@ pub struct BuildOptions {
     pub squash: Option<Squash>,
     /// Say of every step that is made why it was not found.
     pub explain: bool,
+    /// Whether labels of bases, stages among them, stay.
+    pub inherit_labels: bool,
+    /// Leave history out.
+    pub omit_history: bool,
     /// Labels that win over those of the file.
     pub labels: Vec<(String, String)>,
     /// Annotations of the manifest.
@@ -100,8 +104,8 @@ pub struct RunSettings {
     pub network: Network,
     /// What steps may ask for beyond the usual: `network.host`, `security.insecure`, `device`.
     pub allow: Vec<String>,
-    /// Further lines of `/etc/hosts`: a name and its address.
-    pub hosts: Vec<(String, IpAddr)>,
+    /// Further lines of `/etc/hosts`.
+    pub hosts: Vec<HostEntry>,
     /// What steps may use of a person's.
     pub credentials: Credentials,
     /// What every command is run with besides.
@@ -234,6 +238,8 @@ impl Default for BuildOptions {
             no_cache_filter: Vec::new(),
             squash: None,
             explain: false,
+            inherit_labels: true,
+            omit_history: false,
             labels: Vec::new(),
             annotations: BTreeMap::new(),
             exports: Vec::new(),

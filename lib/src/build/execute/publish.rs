@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use super::super::image::{Draft, Layer};
+use super::super::image::{Draft, Layer, without_history};
 use super::Builder;
 use crate::blob::Decoder;
 use crate::error::{Error, ErrorKind, IoContext, Result};
@@ -14,7 +14,10 @@ impl Builder<'_> {
     pub(super) fn publish(&self, mut draft: Draft) -> Result<(Digest, Digest, Vec<String>)> {
         draft.config.config.labels.extend(self.options.labels.iter().cloned());
         let epoch = self.epoch_text()?;
-        let config = draft.finish(epoch.as_deref())?;
+        let mut config = draft.finish(epoch.as_deref())?;
+        if self.options.omit_history {
+            config = without_history(&config)?;
+        }
         let dialect = self.options.dialect;
         for layer in &mut draft.layers {
             if layer.descriptor.media_type.in_dialect(dialect).is_none() {

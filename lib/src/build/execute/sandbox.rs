@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{PipeReader, Read, Write};
+use std::io::{PipeReader, Read};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::super::graph::Run;
@@ -82,7 +83,12 @@ impl Builder<'_> {
             user: Accounts::read(&root)?.resolve(&command.run.user, &[])?,
             sources: sources.paths().collect(),
             network: attachment.as_ref().map(Attachment::path),
-            files: etc(settings, &command.options, state.path())?,
+            files: etc(
+                settings,
+                &command.options,
+                attachment.as_ref().map(|attachment| attachment.gateway().into()),
+                state.path(),
+            )?,
             devices,
             named: command.named.clone(),
             ..Container::default()
@@ -184,6 +190,7 @@ fn environment(command: &Command<'_>) -> Vec<String> {
 fn etc(
     settings: &RunSettings,
     options: &RunOptions,
+    gateway: Option<IpAddr>,
     state: &Path,
 ) -> Result<BTreeMap<String, PathBuf>> {
     use crate::runtime::options::NamespaceMode;
@@ -191,20 +198,9 @@ fn etc(
     let own_network = options.namespaces.network != NamespaceMode::Host;
     let mut hosts = format!("127.0.0.1\tlocalhost {HOSTNAME}\n");
     hosts.push_str("::1\tlocalhost ip6-localhost ip6-loopback\n");
-    for (name, address) in &settings.hosts {
-        hosts.push_str(&format!("{address}\t{name}\n"));
-    }
+    files::entries(&mut hosts, &settings.hosts, gateway)?;
     let resolv_conf = files::resolv_conf(&of_host.resolv_conf, &Dns::default(), own_network);
-    let mut written = BTreeMap::new();
-    for (target, text) in [(files::HOSTS, hosts), (files::RESOLV_CONF, resolv_conf)] {
-        let path = state.join(target.trim_start_matches("/etc/"));
-        let writing = || format!("writing {}", path.display());
-        let mut file = std::fs::File::create_new(&path).doing(writing)?;
-        file.write_all(text.as_bytes()).doing(writing)?;
-        sys::set_mode(&file, files::MODE).doing(writing)?;
-        written.insert(target.to_owned(), path);
-    }
-    Ok(written)
+    files::write(state, &[(files::HOSTS, hosts), (files::RESOLV_CONF, resolv_conf)], None)
 }
 
 /// 64 hexadecimal digits that nobody else has.

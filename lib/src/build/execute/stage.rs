@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::super::diagnostic::Diagnostic;
-use super::super::graph::{Input, Operation, Stage, Step};
+use super::super::graph::{Input, Operation, Place, Stage, Step, Transfer};
 use super::super::image::Draft;
 use super::options::{BuildEvent, Failure, StepName};
 use super::{BuildResult, Builder, named_image};
@@ -32,24 +32,50 @@ impl Builder<'_> {
             let problem = Diagnostic::error(stage.span, error.chain());
             Failure::at(self.checked, problem, error)
         })?;
-        self.reporter.event(BuildEvent::Cached(name(1, &from)));
+        match self.files_of(stage, &from) {
+            Some(step) => self.timed(&mut draft, &step, name(1, &from))?,
+            None => self.reporter.event(BuildEvent::Cached(name(1, &from))),
+        }
         for (number, step) in stage.steps.iter().enumerate() {
-            let name = name(number + 2, &step.text);
-            let begun = Instant::now();
-            let how = self.step(&mut draft, step, name)?;
-            match how {
-                How::Config => {}
-                How::Cached => {
-                    self.count(true);
-                    self.reporter.event(BuildEvent::Cached(name));
-                }
-                How::Made => {
-                    self.count(false);
-                    self.reporter.event(BuildEvent::Done(name, begun.elapsed().as_secs_f64()));
-                }
-            }
+            self.timed(&mut draft, step, name(number + 2, &step.text))?;
         }
         Ok(draft)
+    }
+
+    /// Carries a step out and tells how that went.
+    fn timed(&self, draft: &mut Draft, step: &Step, name: StepName<'_>) -> BuildResult<()> {
+        let begun = Instant::now();
+        match self.step(draft, step, name)? {
+            How::Config => {}
+            How::Cached => {
+                self.count(true);
+                self.reporter.event(BuildEvent::Cached(name));
+            }
+            How::Made => {
+                self.count(false);
+                self.reporter.event(BuildEvent::Done(name, begun.elapsed().as_secs_f64()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The step that makes a layer of the directory that a stage starts with, if it does.
+    fn files_of(&self, stage: &Stage, from: &str) -> Option<Step> {
+        self.directory(&stage.base)?;
+        let transfer = Transfer {
+            from: Some(stage.base.clone()),
+            sources: vec![Place::Path(".".to_owned())],
+            destination: "/".to_owned(),
+            destination_text: "/".to_owned(),
+            ..Transfer::default()
+        };
+        Some(Step {
+            span: stage.span,
+            text: from.to_owned(),
+            trigger: false,
+            certain: true,
+            operation: Operation::Transfer(Box::new(transfer)),
+        })
     }
 
     /// What a stage starts with.
@@ -59,15 +85,10 @@ impl Builder<'_> {
             Input::Scratch => Draft::scratch(platform),
             Input::Stage(index) => self.draft(*index)?.next_stage(),
             Input::Image(name) => (*self.image(name, platform)?).clone(),
-            Input::Named(key) => {
-                let name = named_image(&self.options.contexts, key);
-                let directory = || {
-                    Error::unsupported(format!(
-                        "FROM {key}: building on a directory is not possible"
-                    ))
-                };
-                (*self.image(name.ok_or_else(directory)?, platform)?).clone()
-            }
+            Input::Named(key) => match named_image(&self.options.contexts, key) {
+                Some(name) => (*self.image(name, platform)?).clone(),
+                None => Draft::scratch(platform),
+            },
             Input::Context => {
                 return Err(Error::unsupported("building on the build context is not possible"));
             }
@@ -76,6 +97,9 @@ impl Builder<'_> {
             draft.config.os.clone_from(os);
             draft.config.architecture.clone_from(architecture);
             draft.config.variant.clone_from(variant);
+        }
+        if !self.options.inherit_labels {
+            draft.config.config.labels.clear();
         }
         Ok(draft)
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::super::bases::Remote;
 use super::super::context::{START, below, is_archive, unpack};
 use super::super::dockerfile::MAX_FILE;
-use super::web::{FindSecret, MAX_DOWNLOAD, download, git_access, web_secret};
+use super::web::{FindSecret, download, git_access, web_secret};
 use super::{Git, GitAccess, GitAddress};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::registry::{FileRequest, Validators, WebAddress};
@@ -91,7 +91,7 @@ impl ContextFetch<'_> {
         let access = git_access(address, self.secret, self.agent.clone())?;
         // Who names a repository to build from may show it their keys.
         let access = GitAccess { own_keys: true, ..access };
-        let git = Git::new(&self.remote.git, access, self.writer.scratch()?);
+        let git = Git::new(self.remote, access, self.writer.scratch()?);
         let commit = git.resolve(address)?;
         let mut place = self.writer.scratch()?;
         let keep = address.keep_git_dir.unwrap_or(self.keep_git_dir);
@@ -113,7 +113,7 @@ impl ContextFetch<'_> {
             address,
             known: Validators::default(),
             authorization: secret,
-            limit: MAX_DOWNLOAD,
+            limit: self.remote.max_fetch,
             algorithm: Algorithm::Sha256,
         };
         let path = self.writer.scratch()?.join("download");

@@ -9,8 +9,10 @@ use std::process::{Command, Stdio};
 
 use base64::Engine;
 
+use super::super::bases::Remote;
 use super::address::{GitAddress, check_commit, is_commit};
 use super::tidy::Tidy;
+use super::watch::bound;
 use crate::config::Secret;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::registry::WebAddress;
@@ -80,6 +82,8 @@ pub struct Commit {
 /// Calls git.
 pub struct Git<'a> {
     settings: &'a GitSettings,
+    /// Most bytes of a repository on disk.
+    limit: u64,
     access: GitAccess,
     /// An empty directory: git's home.
     home: PathBuf,
@@ -87,8 +91,8 @@ pub struct Git<'a> {
 
 impl<'a> Git<'a> {
     /// Git with an empty directory of its own.
-    pub fn new(settings: &'a GitSettings, access: GitAccess, home: PathBuf) -> Git<'a> {
-        Git { settings, access, home }
+    pub fn new(remote: &'a Remote, access: GitAccess, home: PathBuf) -> Git<'a> {
+        Git { settings: &remote.git, limit: remote.max_fetch, access, home }
     }
 
     /// The commit that an address means now. A whole commit ID costs no request.
@@ -167,7 +171,10 @@ impl<'a> Git<'a> {
         if address.submodules && Root::open(to)?.lookup(b".gitmodules").is_ok_and(|f| f.is_some()) {
             let update = ["submodule", "update", "-q", "--init", "--recursive"];
             let shallow = run(&[&update[..], &["--depth=1"]].concat());
-            let updated = shallow.or_else(|_| run(&update));
+            let updated = shallow.or_else(|error| match is_final(&error) {
+                true => Err(error),
+                false => run(&update),
+            });
             updated.map_err(|error| {
                 error.while_doing(format!("fetching the submodules of {}", address.remote))
             })?;
@@ -211,15 +218,7 @@ impl<'a> Git<'a> {
             match run(&arguments) {
                 Ok(_) if run(&["cat-file", "-e", &object]).is_ok() => return Ok(()),
                 Ok(_) => {}
-                // Who cannot be reached, or does not let us in, is not asked four times.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::Unavailable | ErrorKind::Unauthorized | ErrorKind::Denied
-                    ) =>
-                {
-                    return Err(error);
-                }
+                Err(error) if is_final(&error) => return Err(error),
                 Err(error) => drop(first.get_or_insert(error)),
             }
         }
@@ -239,11 +238,22 @@ impl<'a> Git<'a> {
         command.envs(self.settings.env.iter().cloned()).envs(self.environment(address));
         let mut child = spawn_tied(&mut command).map_err(|error| self.cannot_start(error))?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (out, said) = std::thread::scope(|scope| {
+        let (ends, end) = std::sync::mpsc::channel();
+        let (out, said, over) = std::thread::scope(|scope| {
             let said = scope.spawn(move || read(stderr));
-            (read(stdout), said.join().unwrap_or_default())
+            let watched = &child;
+            let over = scope.spawn(move || bound(place, self.limit, watched, &end));
+            let (out, said) = (read(stdout), said.join().unwrap_or_default());
+            drop(ends);
+            (out, said, over.join().unwrap_or(Ok(false)))
         });
         let ended = child.wait().doing(|| "waiting for git")?;
+        if over? {
+            return Err(Error::invalid(format!(
+                "the repository takes up more than the limit of {} bytes (--max-fetch)",
+                self.limit
+            )));
+        }
         match ended.success() {
             true if out.len() as u64 > MAX_OUTPUT => {
                 Err(Error::invalid("git tells of more references than can be looked through"))
@@ -315,6 +325,13 @@ impl<'a> Git<'a> {
         }
         env
     }
+}
+
+/// Whether it is no use to ask in another way: who cannot be reached, does not let us in or sends
+/// too much is not asked four times.
+fn is_final(error: &Error) -> bool {
+    use ErrorKind::{Denied, Invalid, Unauthorized, Unavailable};
+    matches!(error.kind(), Unavailable | Unauthorized | Denied | Invalid)
 }
 
 /// All that a pipe gives; of what is more than the limit, one byte is kept.
@@ -416,10 +433,10 @@ mod tests {
 
     #[test]
     fn secrets_are_in_variables_for_one_host() {
-        let settings = GitSettings::default();
+        let settings = &GitSettings::default();
         let authorization = Some(GitAccess::token("word\n"));
         let access = GitAccess { authorization, ..GitAccess::default() };
-        let git = Git::new(&settings, access, PathBuf::from("/nowhere"));
+        let git = Git { settings, limit: 0, access, home: PathBuf::from("/nowhere") };
         let address = GitAddress { remote: "https://x:8/a.git".into(), ..GitAddress::default() };
         let env = git.environment(&address);
         let has = |text: &str| env.iter().any(|(_, value)| value == text);

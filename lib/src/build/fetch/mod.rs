@@ -9,6 +9,7 @@ mod address;
 mod context;
 mod git;
 mod tidy;
+mod watch;
 mod web;
 
 pub use address::GitAddress;
@@ -16,4 +17,5 @@ pub use context::{ContextAddress, ContextContent, ContextFetch, FetchedContext};
 pub(in crate::build) use git::expect;
 pub use git::{Commit, Git, GitAccess, GitSettings};
 pub use web::FindSecret;
-pub(in crate::build) use web::{MAX_DOWNLOAD, download, git_access, web_secret};
+pub use web::MAX_FETCH;
+pub(in crate::build) use web::{download, git_access, web_secret};

@@ -12,8 +12,8 @@ use crate::error::{IoContext, Result};
 use crate::registry::{FetchedFile, FileRequest, WebAddress};
 use crate::sys::{self, Time};
 
-/// Most bytes of a file from elsewhere.
-pub(in crate::build) const MAX_DOWNLOAD: u64 = 32 << 30;
+/// Most bytes of a file or a repository from elsewhere, unless a person says otherwise.
+pub const MAX_FETCH: u64 = 32 << 30;
 
 /// The mode of a file that came, as with BuildKit.
 const MODE: u32 = 0o600;

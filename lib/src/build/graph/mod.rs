@@ -25,7 +25,7 @@ mod transfer;
 pub use chmod::Chmod;
 pub(super) use json::compact;
 pub use json::to_json;
-pub use options::{BaseImage, Bases, PlanOptions, context_base, context_key};
+pub use options::{BaseImage, Bases, CONTEXT_BASE, PlanOptions, context_base, context_key};
 pub use ports::PortRange;
 pub(super) use ports::ports_of;
 pub use print::to_text;

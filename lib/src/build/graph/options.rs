@@ -95,6 +95,11 @@ pub struct BaseImage {
 }
 
 impl BaseImage {
+    /// What a base without a config contributes.
+    pub fn empty() -> BaseImage {
+        BaseImage { workdir: "/".to_owned(), ..BaseImage::default() }
+    }
+
     /// What a config contributes.
     pub fn of(config: &ImageConfig) -> BaseImage {
         let container = &config.fields().config;
@@ -109,9 +114,12 @@ impl BaseImage {
     }
 }
 
+/// What names of contexts begin with where [`Bases`] is asked.
+pub const CONTEXT_BASE: &str = "context:";
+
 /// What [`Bases`] is asked for where a context that `--build-context` gives stands for the base.
 pub fn context_base(key: &str) -> String {
-    format!("context:{key}")
+    format!("{CONTEXT_BASE}{key}")
 }
 
 /// Asks for a base image by its full name, or [`context_base`], and platform; `None` where it is

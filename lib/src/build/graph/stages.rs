@@ -296,7 +296,7 @@ impl Planner<'_> {
                 let state = state.unwrap_or_else(|| State::unknown(&mut self.budget));
                 return self.paid(state, index);
             }
-            Input::Scratch => Some(BaseImage { workdir: "/".to_owned(), ..BaseImage::default() }),
+            Input::Scratch => Some(BaseImage::empty()),
             Input::Image(name) | Input::Named(name) => {
                 let image = self.images[index].take();
                 if let Some(image) = &image {

@@ -39,6 +39,13 @@ impl Layer {
     }
 }
 
+/// The same config without a word about how the image came about.
+pub(super) fn without_history(config: &ImageConfig) -> Result<ImageConfig> {
+    let mut fields = config.fields().clone();
+    fields.history.clear();
+    config.with(fields)
+}
+
 /// An image in the making.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
@@ -68,7 +75,7 @@ fn complete(history: &mut Vec<History>, layers: usize) {
 pub(super) fn inherited(base: &Image) -> ConfigFields {
     let mut config = base.config().fields().clone();
     (config.created, config.container, config.container_config) = (None, None, None);
-    config.docker_version = None;
+    (config.docker_version, config.comment) = (None, None);
     config.config.on_build.clear();
     for text in
         [&mut config.config.hostname, &mut config.config.domainname, &mut config.config.image]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use super::super::execute::changes::forget_unchanged;
-use super::super::image::{Draft, Layer};
+use super::super::image::{Draft, Layer, without_history};
 use super::{Format, Working, list, now};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{PackOptions, Stack, WhiteoutForm, pack};
@@ -70,6 +70,9 @@ impl Working {
             !options.unset_env.iter().any(|unset| unset == name)
         });
         let author = config.author.clone();
+        if self.dialect(options) == Dialect::Oci {
+            config.comment = None;
+        }
         let mut draft = Draft::committed(base.as_ref(), config);
         if options.squash {
             draft = draft.without_layers();
@@ -91,11 +94,14 @@ impl Working {
         let epoch = options.epoch.map(epoch_text).transpose()?;
         let mut config = draft.finish(epoch.as_deref())?;
         if options.omit_history {
-            let mut fields = config.fields().clone();
-            fields.history.clear();
-            config = config.with(fields)?;
+            config = without_history(&config)?;
         }
         self.publish(&writer, &draft, &config, options)
+    }
+
+    /// The vocabulary that the image is written in.
+    fn dialect(&self, options: &CommitOptions) -> Dialect {
+        options.format.unwrap_or(self.record.format).into()
     }
 
     fn usual_creator(&self) -> String {
@@ -143,7 +149,7 @@ impl Working {
         config: &ImageConfig,
         options: &CommitOptions,
     ) -> Result<Committed> {
-        let dialect: Dialect = options.format.unwrap_or(self.record.format).into();
+        let dialect = self.dialect(options);
         let mut annotations = self.record.annotations.clone();
         annotations.extend(options.annotations.clone());
         // Only OCI's manifests have any.

@@ -19,6 +19,8 @@ const SHORTEST: i64 = 1_000_000;
 pub struct Changes {
     /// Who made the image.
     pub author: Option<String>,
+    /// A note in the image (Docker's format alone).
+    pub comment: Option<String>,
     /// Processor architecture.
     pub arch: Option<String>,
     /// Variant of the processor.
@@ -184,6 +186,7 @@ fn image_fields(record: &mut WorkingRecord, changes: &Changes) {
     set(&mut record.created_by, &changes.created_by);
     set(&mut record.history_comment, &changes.history_comment);
     maybe(&mut config.author, &changes.author);
+    maybe(&mut config.comment, &changes.comment);
     maybe(&mut config.variant, &changes.variant);
     maybe(&mut config.os_version, &changes.os_version);
     for feature in &changes.os_features {

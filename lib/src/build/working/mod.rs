@@ -26,7 +26,7 @@ pub use commit::{CommitOptions, Committed, commit};
 pub use config::{Changes, config};
 pub use copy::{CopyOptions, copy};
 pub use from::{FromOptions, from};
-pub use list::{find, list, remove};
+pub use list::{Filter, find, list, remove};
 pub use record::{Format, RunDefaults, WorkingRecord};
 pub use run::{Ran, RunRequest, run};
 pub use tree::{mount, mount_point, unmount};

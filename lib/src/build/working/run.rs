@@ -250,14 +250,5 @@ fn etc(
         })?;
         texts.push((files::HOSTS, hosts));
     }
-    let mut written = BTreeMap::new();
-    for (target, text) in texts {
-        let path = dir.join(target.trim_start_matches("/etc/"));
-        let writing = || format!("writing {}", path.display());
-        std::fs::write(&path, text).doing(writing)?;
-        let file = std::fs::File::open(&path).doing(writing)?;
-        sys::set_mode(&file, files::MODE).doing(writing)?;
-        written.insert(target.to_owned(), path);
-    }
-    Ok(written)
+    files::write(dir, &texts, None)
 }

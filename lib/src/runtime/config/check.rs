@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Inputs;
 use crate::error::{Error, ErrorKind, Result};
+use crate::runtime::flags::parse_ranges;
 use crate::runtime::host::CgroupVersion;
 use crate::runtime::options::{IpcMode, NamespaceMode, Resources, UserMode};
 
@@ -63,7 +64,7 @@ pub(super) fn check_users(inputs: &Inputs<'_>) -> Result<()> {
     let (mode, who) = (&inputs.options.namespaces.user, &inputs.container.user);
     match mode {
         UserMode::Auto { .. } | UserMode::KeepId { .. } | UserMode::NoMap => {
-            Err(not_ready("--userns", "auto, keep-id or nomap"))
+            Err(Error::unsupported("--userns auto, keep-id or nomap was not turned into a mapping"))
         }
         UserMode::Mapped(map) if !super::has(&map.users, who.uid) => {
             refuse(format!("user ID {} is not mapped in the container's user namespace", who.uid))
@@ -82,7 +83,10 @@ pub(super) fn check_users(inputs: &Inputs<'_>) -> Result<()> {
 }
 
 fn not_ready(flag: &str, mode: &str) -> Error {
-    Error::unsupported(format!("{flag} {mode} was not turned into a namespace"))
+    Error::unsupported(format!(
+        "{flag} {mode}: sharing another container's namespaces is not supported yet; ns:PATH joins \
+         one by its path"
+    ))
 }
 
 fn check_mounts(inputs: &Inputs<'_>) -> Result<()> {
@@ -151,11 +155,33 @@ fn check_processors(inputs: &Inputs<'_>) -> Result<()> {
         }
         _ => {}
     }
+    match resources.cpu_shares {
+        Some(shares) if shares != 0 && !(2..=262_144).contains(&shares) => {
+            return refuse(format!("invalid CPU shares ({shares}): they are from 2 to 262144"));
+        }
+        _ => {}
+    }
+    check_list("cpuset-cpus", resources.cpuset_cpus.as_deref(), &inputs.host.cpus)?;
+    check_list("cpuset-mems", resources.cpuset_mems.as_deref(), &inputs.host.memory_nodes)?;
     match resources.blkio_weight {
         Some(weight) if weight != 0 && !(10..=1000).contains(&weight) => {
             refuse("range of blkio weight is from 10 to 1000")
         }
         _ => Ok(()),
+    }
+}
+
+/// Refuses processors or memory nodes that are not there; an empty `there` is not known.
+fn check_list(flag: &str, asked: Option<&str>, there: &str) -> Result<()> {
+    let Some(text) = asked.filter(|text| !text.is_empty()) else { return Ok(()) };
+    let Some(ranges) = parse_ranges(text) else {
+        return refuse(format!("invalid --{flag} {text:?}: it is a list such as 0-2,4"));
+    };
+    let Some(known) = parse_ranges(there).filter(|known| !known.is_empty()) else { return Ok(()) };
+    let is_there = |n: u32| known.iter().any(|range| range.contains(&n));
+    match ranges.into_iter().flatten().find(|n| !is_there(*n)) {
+        Some(_) => refuse(format!("--{flag} {text} is not available here: there is {there}")),
+        None => Ok(()),
     }
 }
 

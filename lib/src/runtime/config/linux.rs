@@ -129,7 +129,7 @@ fn id_mappings(mode: &UserMode) -> Result<(Mappings, Mappings)> {
     Ok((Some(to_oci_ranges(&map.users)?), Some(to_oci_ranges(groups)?)))
 }
 
-pub(super) fn to_oci_ranges(ranges: &[IdRange]) -> Result<Vec<LinuxIdMapping>> {
+fn to_oci_ranges(ranges: &[IdRange]) -> Result<Vec<LinuxIdMapping>> {
     let to_oci = |range: &IdRange| {
         LinuxIdMappingBuilder::default()
             .container_id(range.inside)

@@ -4,13 +4,11 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 
-use super::{INIT_TARGET, Inputs, linux};
+use super::{INIT_TARGET, Inputs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::cdi::CdiMount;
 use crate::runtime::flags::SWITCHES;
-use crate::runtime::options::{
-    IdMap, IpcMode, MountRequest, MountSource, NamespaceMode, Propagation,
-};
+use crate::runtime::options::{IpcMode, MountRequest, MountSource, NamespaceMode, Propagation};
 
 const DEFAULT_SHM: u64 = 64 << 20;
 
@@ -185,36 +183,7 @@ fn requested(inputs: &Inputs<'_>, request: &MountRequest) -> Result<Mount> {
         }
     }
     options.extend(request.options.iter().map(String::as_str));
-    let mut mount = bind(&request.target, source, &options);
-    if let Some(map) = &request.idmap {
-        shift(inputs, &mut mount, map)?;
-    }
-    Ok(mount)
-}
-
-fn shift(inputs: &Inputs<'_>, mount: &mut Mount, map: &IdMap) -> Result<()> {
-    let own = match &inputs.options.namespaces.user {
-        crate::runtime::options::UserMode::Mapped(own) => own.clone(),
-        _ => IdMap::default(),
-    };
-    let users = if map.users.is_empty() { &own.users } else { &map.users };
-    let groups = match (map.groups.is_empty(), own.groups.is_empty()) {
-        (false, _) => &map.groups,
-        (true, false) => &own.groups,
-        (true, true) => users,
-    };
-    if users.is_empty() {
-        return Err(Error::usage(format!(
-            "idmap at {}: no mapping is given, and the container has no user namespace",
-            mount.destination().display()
-        )));
-    }
-    mount.set_uid_mappings(Some(linux::to_oci_ranges(users)?));
-    mount.set_gid_mappings(Some(linux::to_oci_ranges(groups)?));
-    let recursive = mount.options().iter().flatten().any(|word| word == "rbind");
-    let word = if recursive { "ridmap" } else { "idmap" };
-    mount.options_mut().get_or_insert_default().push(word.to_owned());
-    Ok(())
+    Ok(bind(&request.target, source, &options))
 }
 
 fn memory(request: &MountRequest, size: Option<u64>, mode: Option<u32>) -> Mount {

@@ -26,6 +26,8 @@ fn host() -> HostFacts {
         capabilities: capabilities::from_mask(0x1ff_feff_ffff),
         hard_limits: BTreeMap::from([(LimitKind::Nofile, 20000), (LimitKind::Core, UNLIMITED)]),
         processors: 4,
+        cpus: "0-3".into(),
+        memory_nodes: "0".into(),
         cgroups: Cgroups {
             version: CgroupVersion::V2,
             controllers: ["cpu", "cpuset", "io", "memory", "pids"].map(str::to_owned).into(),
@@ -545,7 +547,7 @@ fn user_namespaces() {
 - .linux.namespaces network {"type":"network"}
 + .mounts /dev/pts {"destination":"/dev/pts","type":"devpts","source":"devpts","options":["nosuid","noexec","newinstance","ptmxmode=0666","mode=0620"]}
 + .mounts /sys {"destination":"/sys","type":"bind","source":"/sys","options":["rbind","nosuid","noexec","nodev","ro"]}
-+ .mounts /a {"destination":"/a","type":"bind","source":"/a","options":["rbind","rprivate","ro","ridmap"],"uidMappings":[{"hostID":100000,"containerID":0,"size":4}],"gidMappings":[{"hostID":100000,"containerID":0,"size":4}]}
++ .mounts /a {"destination":"/a","type":"bind","source":"/a","options":["rbind","rprivate","ro"]}
 + .process.user.additionalGids [0]
 + .linux.uidMappings {"hostID":100000,"containerID":0,"size":4}
 + .linux.gidMappings {"hostID":100000,"containerID":0,"size":4}
@@ -741,7 +743,8 @@ fn contradictions() {
         ),
         (
             |o| o.namespaces.pid = NamespaceMode::Container("c".into()),
-            "--pid container:c was not turned into a namespace",
+            "--pid container:c: sharing another container's namespaces is not supported yet; ns:PATH \
+             joins one by its path",
         ),
         (|o| o.cgroup_parent = Some("/a/../..".into()), "invalid cgroup-parent \"/a/../..\""),
     ] {

@@ -23,7 +23,9 @@ pub use names::{
     parse_label, parse_sysctl,
 };
 pub use namespace::{parse_cgroup_mode, parse_ipc_mode, parse_mode, parse_network, parse_userns};
-pub use number::{parse_cpus, parse_memory_swap, parse_signal, parse_size, parse_ulimit};
+pub use number::{
+    parse_cpus, parse_memory_swap, parse_ranges, parse_signal, parse_size, parse_ulimit,
+};
 pub use security::{apply_security_opt, parse_capabilities};
 pub use user_map::parse_id_range;
 

@@ -1,5 +1,7 @@
 //! Sizes, processors, process limits, signals.
 
+use std::ops::RangeInclusive;
+
 use super::invalid;
 use crate::error::{Error, Result};
 use crate::runtime::options::{LimitKind, Signal, UNLIMITED, Ulimit};
@@ -45,6 +47,16 @@ pub fn parse_memory_swap(text: &str) -> Result<i64> {
     }
     // `parse_size` gives nothing that an `i64` cannot hold.
     parse_size(text).map(|bytes| bytes.cast_signed())
+}
+
+/// `0-3,5`: processors or memory nodes, as the kernel lists them. `None` for anything else.
+pub fn parse_ranges(text: &str) -> Option<Vec<RangeInclusive<u32>>> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+        (first <= last).then_some(first..=last)
+    };
+    text.split(',').map(range).collect()
 }
 
 /// `1.5`: billionths of a processor.
@@ -173,6 +185,14 @@ impl std::fmt::Display for Signal {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_of_processors() {
+        assert_eq!(parse_ranges("0-2,4").unwrap(), [0..=2, 4..=4]);
+        for bad in ["", "x", "3-1", "1,", "-1", "0-", "99999999999"] {
+            assert_eq!(parse_ranges(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn sizes() {

@@ -132,11 +132,8 @@ fn programs_that_cannot_run() {
             "odd",
             "exec: \"odd\": exec format error: built for another processor, this host is amd64",
         ),
-        (
-            "noloader",
-            "exec: \"noloader\": interpreter /lib/ld-linux.so.2 of it is missing in the image",
-        ),
-        ("script", "exec: \"script\": interpreter /bin/bash of it is missing in the image"),
+        ("noloader", "exec: \"noloader\": its interpreter /lib/ld-linux.so.2 is missing"),
+        ("script", "exec: \"script\": its interpreter /bin/bash is missing"),
         (
             "viaarm",
             "exec: \"viaarm\": its interpreter: exec: \"/bin/arm\": exec format error: built for \

@@ -97,7 +97,7 @@ run/ 755
 run/.containerenv 644
 sys/ 755
 t/ 755
-t/u/ 755";
+t/u/ 1777";
     assert_eq!(place.list(), expected);
     place.prepare().unwrap();
     assert_eq!(place.list(), expected);
@@ -146,7 +146,7 @@ fn links_in_the_way_are_replaced_or_stay_inside() {
         ".dockerenv 644".to_owned(),
         "out/.containerenv 644".to_owned(),
         format!("etc/mtab -> {out}/x"),
-        format!("{}/deep/ 755", out.trim_start_matches('/')),
+        format!("{}/deep/ 1777", out.trim_start_matches('/')),
         format!("{}/file 644", out.trim_start_matches('/')),
     ] {
         assert!(list.lines().any(|have| have == line), "{line} in\n{list}");

@@ -12,6 +12,8 @@ fn every_field() {
     let args = [
         "--author",
         "me",
+        "--comment",
+        "a note",
         "--arch",
         "arm64",
         "--variant",
@@ -75,7 +77,9 @@ fn every_field() {
             "Labels": {"l": "1"}, "StopSignal": "SIGINT", "Shell": ["/bin/bash", "-c"],
         })
     );
-    for (field, value) in [("author", "me"), ("architecture", "arm64"), ("variant", "v8")] {
+    for (field, value) in
+        [("author", "me"), ("comment", "a note"), ("architecture", "arm64"), ("variant", "v8")]
+    {
         assert_eq!(config[field], value, "{field}");
     }
     let line = &config["history"][0];
@@ -83,6 +87,8 @@ fn every_field() {
     assert_eq!(line["author"], "me");
     let docker = "application/vnd.docker.distribution.manifest.v2+json";
     assert_eq!(made.manifest["mediaType"], docker);
+    // OCI has no word for it.
+    assert!(commit(&sandbox, &["--format", "oci", "c"]).config.get("comment").is_none());
 }
 
 #[test]

@@ -192,6 +192,9 @@ fn squashed_and_reproducible() {
     assert_eq!((made.layers.len(), made.history().len()), (1, 1));
     let omitted = commit(&sandbox, &["--omit-history", "c"]);
     assert!(omitted.config.get("history").is_none() && omitted.config["created"].is_string());
+    for (flag, why) in [("--manifest", "not made"), ("--sign-by", "not signed")] {
+        sandbox.build(["commit", flag, "x", "c"]).run().fails(2).says(why);
+    }
     let pinned = |args: &[&str]| verb(&sandbox, &[&["commit"], args, &["c"]].concat());
     let first = pinned(&["--timestamp", "0"]);
     assert_eq!(

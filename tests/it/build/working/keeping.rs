@@ -28,6 +28,21 @@ fn containers_are_listed_and_looked_at() {
     assert_eq!(verb(&sandbox, &["containers", "-q"]).lines().next(), Some(id.as_str()));
     let filled = verb(&sandbox, &["containers", "--format", "{{.ContainerName}}={{.ImageName}}"]);
     assert_eq!(filled, "one=docker.io/library/base:latest\ntwo=scratch");
+    for (filters, expected) in [
+        (&["name=n"][..], "one"),
+        (&["name=w"], "two"),
+        (&[&format!("id={}", &id[..5])], "one"),
+        (&["ancestor=base"], "one"),
+        (&["ancestor=base:latest,name=o"], "one"),
+        (&["ancestor=base", "name=two"], ""),
+        (&["ancestor=ase"], ""),
+        (&[&format!("ancestor={}", list[0]["imageid"].as_str().expect("an ID"))], "one"),
+    ] {
+        let flags: Vec<&str> = filters.iter().flat_map(|filter| ["--filter", *filter]).collect();
+        let args = [&["containers", "--format", "{{.ContainerName}}"], &flags[..]].concat();
+        assert_eq!(verb(&sandbox, &args), expected, "{filters:?}");
+    }
+    sandbox.build(["containers", "--filter", "size=1"]).run().fails(2).says("ancestor=");
     let about = sandbox.build(["inspect", "one"]).run().success().json();
     assert_eq!((&about["Container"], &about["ContainerID"]), (&json!("one"), &json!(id)));
     assert_eq!(

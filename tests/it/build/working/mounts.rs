@@ -29,6 +29,20 @@ fn caches_outlive_commands_and_are_those_of_dockerfiles() {
 }
 
 #[test]
+fn agents_have_the_owner_that_was_asked_for() {
+    let Some(sandbox) = with_commands() else { return };
+    let agent = sandbox.path("agent");
+    let _listening = std::os::unix::net::UnixListener::bind(&agent).expect("a socket");
+    let given = format!("mine={}", agent.display());
+    verb(&sandbox, &["from", "--name", "c", "base"]);
+    let flags = ["--ssh", &given, "--mount", "type=ssh,id=mine,uid=5,mode=640"];
+    let script = "echo $SSH_AUTH_SOCK; stat -c '%F %a %u:%g' $SSH_AUTH_SOCK";
+    let expected = "/run/buildkit/ssh_agent.0\nsocket 640 5:0";
+    assert_eq!(run(&sandbox, &flags, script), expected);
+    assert!(commit(&sandbox, &["c"]).top().is_empty());
+}
+
+#[test]
 fn secrets_are_in_memory_alone() {
     let Some(sandbox) = with_commands() else { return };
     sandbox.write("secret", "geheim");
