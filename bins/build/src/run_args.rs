@@ -88,10 +88,12 @@ pub(crate) struct MachineArgs {
 /// What of a person's commands may use, and what is fetched.
 #[derive(Args)]
 pub(crate) struct LentArgs {
-    /// A secret for --mount=type=secret: id=ID,src=FILE or id=ID,env=NAME (repeatable).
+    /// A secret for commands that mount it and servers that ask for it: id=ID,src=FILE or
+    /// id=ID,env=NAME (repeatable).
     #[arg(long, value_name = "SPEC", value_parser = secret)]
     pub(crate) secret: Vec<(String, SecretPlace)>,
-    /// An SSH agent for --mount=type=ssh: ID[=SOCKET] (repeatable).
+    /// An SSH agent for commands that mount it and, called default, for git: ID[=SOCKET]
+    /// (repeatable).
     #[arg(long, value_name = "ID[=SOCKET]", num_args = 0..=1, default_missing_value = "default")]
     pub(crate) ssh: Vec<String>,
 }

@@ -4,6 +4,7 @@
 
 mod args;
 mod context;
+mod elsewhere;
 mod render;
 mod request;
 mod template;
@@ -22,7 +23,15 @@ use context::Context;
 const OURS: u8 = 125;
 
 fn main() -> ExitCode {
-    let words = cli::with_default_verb(&Cli::command(), std::env::args_os().collect(), "run");
+    let command = Cli::command();
+    let given = elsewhere::without_group(std::env::args_os().collect(), &command);
+    let words = cli::with_default_verb(&command, given.clone(), "run");
+    // Where the verb was put in there is an image, or a verb that we do not have.
+    let first = words.iter().zip(&given).find(|(word, given)| word != given);
+    if let Some(error) = first.and_then(|(_, word)| elsewhere::explain(word)) {
+        cli::report_failure("creel-run", &error);
+        return ExitCode::from(1);
+    }
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
         Err(error) => {

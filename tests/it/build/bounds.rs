@@ -38,7 +38,11 @@ fn layers_that_no_image_has_are_the_caches() {
     // The image is whole, and what is gone is made again.
     sandbox.copy(["-q", "store:app", "oci:out:x"]).run().success();
     assert_eq!(steps(&sandbox, FILE, &args).0, 1);
-    sandbox.build(["du"]).run().success();
+    let shown = sandbox.build(["du"]).run().success().stdout;
+    let used: Vec<&str> = shown.lines().filter_map(|line| line.split_whitespace().last()).collect();
+    assert_eq!(used[0], "USED");
+    // To the second, as other listings tell times.
+    assert_eq!((used[1].len(), used[1].ends_with('Z')), ("2026-01-01T00:00:00Z".len(), true));
 }
 
 #[test]

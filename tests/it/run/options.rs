@@ -428,6 +428,17 @@ fn words_are_understood_as_docker_does() {
     assert_eq!(machine.creel(short).run().success().stdout, "box\n");
     assert!(machine.creel(["-h"]).run().success().stdout.contains("Usage: creel-run"));
     assert!(machine.creel(["run", "--help"]).run().success().stdout.contains("--cap-add"));
+    // Docker's longer form, and its verbs that are elsewhere or to come.
+    let long = ["container", "run", "--rm", "--network=none", "app", "echo", "hi"];
+    assert_eq!(machine.creel(long).run().success().stdout, "hi\n");
+    machine.creel(["container", "ls", "-a"]).run().success();
+    for (words, says) in [
+        (&["exec", "-it", "web", "sh"][..], "creel-run exec is not there yet"),
+        (&["images"], "there is creel-inspect images"),
+        (&["pull", "debian"], "there is creel-copy IMAGE"),
+    ] {
+        machine.creel(words).run().fails(1).says(says);
+    }
     // Of a flag that is given twice the last counts; lists grow.
     let twice = ["-w", "/etc", "-w", "/tmp", "--read-only", "--read-only=false", "-e", "A=1"];
     let out = machine.shell(&[&twice[..], &["-e", "B=2"]].concat(), "pwd; touch /x; echo $A$B");

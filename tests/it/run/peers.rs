@@ -1,6 +1,7 @@
 //! The same image and flags under Docker and podman: what a program sees must be the same.
 
 use super::machine::{Machine, base, need_containers};
+use crate::support::content::noise;
 use crate::support::image::{DockerSave, ImageBuilder, layer};
 use crate::support::peers::{need, podman};
 use crate::support::server::Dockerd;
@@ -25,6 +26,7 @@ echo == hosts; cut -f2 /etc/hosts | grep -v \"$HOSTNAME\"
 echo == hostname; test \"$(cat /etc/hostname)\" = \"$(hostname)\" && echo same
 echo == proc; cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/net/ipv4/ping_group_range
 echo == net; ls /sys/class/net | grep -c eth
+echo == modes; stat -c '%a %u %n' /scratch /data /dev/shm /tmp 2>/dev/null
 echo == docker; ls /.dockerenv 2>/dev/null; true
 ";
 
@@ -59,7 +61,7 @@ const FLAGS: &[&[&str]] = &[
     &["-u", "web"],
     &["-u", "web:audio", "--group-add", "77"],
     &["-u", "4321"],
-    &["-w", "/srv", "-e", "A=b", "-e", "COLOUR=blue"],
+    &["-w", "/new/dir", "-e", "A=b", "-e", "COLOUR=blue"],
     &["--cap-drop", "ALL", "--cap-add", "NET_ADMIN"],
     &["--read-only", "--tmpfs", "/scratch"],
     &["--security-opt", "no-new-privileges", "--ipc", "none"],
@@ -67,6 +69,60 @@ const FLAGS: &[&[&str]] = &[
     &["--ulimit", "nofile=500:600", "--ulimit", "core=0", "--shm-size", "16m"],
     LIMITS,
 ];
+
+/// Flags of which a random container gets at most one line of each kind.
+const KINDS: &[&[&[&str]]] = &[
+    &[
+        &["-u", "web"],
+        &["-u", "1000:29"],
+        &["-u", "4321:77"],
+        &["-u", "daemon", "--group-add", "audio"],
+        &["-u", "web", "--group-add", "video", "--group-add", "99"],
+    ],
+    &[&["-e", "A=b c"], &["-e", "COLOUR="], &["-e", "COLOUR=blue", "-e", "Z"]],
+    &[&["-w", "/"], &["-w", "/etc"], &["-w", "/srv/../data"]],
+    &[
+        &["--cap-drop", "ALL"],
+        &["--cap-add", "SYS_PTRACE"],
+        &["--cap-drop", "KILL", "--cap-drop", "chown"],
+        &["--cap-drop=ALL", "--cap-add=CHOWN", "--cap-add=cap_setuid"],
+        &["--cap-add", "SYS_ADMIN", "--cap-drop", "SETFCAP"],
+    ],
+    &[&["--security-opt", "no-new-privileges"], &["--security-opt", "seccomp=unconfined"]],
+    &[&["--read-only"]],
+    &[
+        &["--tmpfs", "/scratch"],
+        &["--tmpfs", "/scratch:mode=750,size=1m"],
+        &["--tmpfs", "/data:size=1m"],
+        &["-v", "data:/data"],
+        &["-v", "data:/data:ro", "-v", "/scratch"],
+    ],
+    &[
+        LIMITS,
+        &["-m", "32m", "--memory-swap", "48m"],
+        &["--cpu-shares", "300", "--pids-limit", "99"],
+        &["--cpus", "0.25"],
+        &["--cpu-period", "50000", "--cpu-quota", "20000"],
+    ],
+    &[&["--ulimit", "nofile=64:128"], &["--ulimit", "core=0", "--ulimit", "nofile=70"]],
+    &[&["--hostname", "box"], &["--ipc", "none"], &["--shm-size", "8m"]],
+    &[&["--oom-score-adj", "300"]],
+];
+
+/// As many random sets of flags as there is time for; always the same ones.
+fn random_flags() -> Vec<Vec<&'static str>> {
+    let sets = if std::env::var_os("CREEL_SOAK").is_some() { 200 } else { 5 };
+    let mut bytes = noise(15, sets * KINDS.len()).into_iter().map(usize::from);
+    let mut set = || {
+        let chosen = KINDS.iter().filter_map(|kind| {
+            // None in half of the cases.
+            let byte = bytes.next().unwrap_or_default();
+            (byte % 2 == 0).then(|| kind[byte / 2 % kind.len()])
+        });
+        chosen.flatten().copied().collect()
+    };
+    (0..sets).map(|_| set()).collect()
+}
 
 /// Commands and flags whose exit codes must be the same.
 const ENDS: &[(&[&str], &[&str])] = &[
@@ -114,9 +170,8 @@ fn a_program_sees_what_it_sees_under_docker() {
     app().build().write_docker_archive(&archive, DockerSave::Classic, &["app:latest"]);
     let load = ["load", "-q", "-i", &archive.display().to_string()].map(str::to_owned);
     docker.docker(&machine.sandbox, load).run().success();
-    // podman wants the directory to be there.
-    let made = &["-w", "/new/dir"][..];
-    for flags in FLAGS.iter().chain([&made]) {
+    let random = random_flags();
+    for flags in FLAGS.iter().copied().chain(random.iter().map(Vec::as_slice)) {
         let theirs = words(flags, &["sh", "-c", LOOK]);
         let theirs = docker.docker(&machine.sandbox, theirs).run().success().stdout;
         let ours = look(&machine, flags);
@@ -147,18 +202,19 @@ fn a_program_sees_what_it_sees_under_podman() {
     app().build().write_docker_archive(&archive, DockerSave::Classic, &["app:latest"]);
     let load = ["load", "-q", "-i", &archive.display().to_string()].map(str::to_owned);
     podman(&machine.sandbox, load).run().success();
-    for flags in FLAGS {
+    // It makes no directory to work in.
+    for flags in FLAGS.iter().filter(|flags| !flags.contains(&"/new/dir")) {
+        // podman 4.3 leaves three capabilities out that Docker gives, and has limits of its own.
         let mut own = vec!["--read-only-tmpfs=false", "--pids-limit=-1"];
         if !flags.contains(&"--ipc") {
             own.push("--shm-size=64m");
         }
         if flags.contains(&"--ulimit") {
-            // Its own is above what some hosts permit.
-            own.push("--ulimit=nproc=1000:1000");
+            own.push("--ulimit=nproc=1000");
         }
-        // podman 4.3 leaves three capabilities out that Docker gives; those that are added become
-        // ambient for other users than root.
-        if !flags.contains(&"--cap-drop") && !flags.contains(&"-u") {
+        // What it adds for a user other than root, the program has from the beginning.
+        let as_user = flags.contains(&"-u");
+        if !flags.contains(&"--cap-drop") && !as_user {
             own.push("--cap-add=AUDIT_WRITE,MKNOD,NET_RAW");
         }
         own.extend(*flags);
@@ -167,14 +223,14 @@ fn a_program_sees_what_it_sees_under_podman() {
         let ours = look(&machine, flags);
         let shown = |text: &str| {
             let mut lines = shown_with_podman(text);
-            lines.retain(|line| !flags.contains(&"-u") || !line.starts_with("CapBnd:"));
-            // It gives unknown users an entry in /etc/passwd.
+            lines.retain(|line| !as_user || !line.starts_with("CapBnd:"));
+            // It gives an account to whoever has none, with the working directory as home.
             lines.retain(|line| !flags.contains(&"4321") || !line.starts_with("HOME="));
             lines
         };
         assert_eq!(shown(&ours), shown(&theirs), "{flags:?}");
     }
-    // For an unknown user podman has 126.
+    // For an unknown user its code is 126.
     for (command, flags) in ENDS.iter().filter(|(_, flags)| !flags.contains(&"nobody-here")) {
         let words = words(flags, command);
         let theirs = podman(&machine.sandbox, &words).run().code();
@@ -192,6 +248,8 @@ fn shown_with_podman(text: &str) -> Vec<String> {
         "/etc/resolv.conf ",
         "/proc/interrupts ",
         "/run/.containerenv ",
+        "/etc/passwd ",
+        "/etc/group ",
         "/sys/dev/block ",
     ];
     let mut lines = parts(text, &["hosts", "proc", "docker"]);

@@ -27,7 +27,7 @@ pub(super) type Seed<'s> = &'s dyn Fn(&mut Mounting<'_>) -> Result<PathBuf>;
 
 /// Everything that is mounted for one command; taken away when dropped.
 pub(in crate::build) struct Mounting<'a> {
-    pub(super) writer: &'a Writer,
+    writer: &'a Writer,
     /// The store's root, where caches are.
     root: &'a Path,
     credentials: &'a Credentials,

@@ -42,8 +42,9 @@ fn an_image_from_nothing() {
     assert_eq!((&config["Env"], &config["WorkingDir"]), (&json!(["A=1"]), &json!("/w")));
     assert_eq!(made.history(), ["/bin/sh"]);
     // By its name too.
+    let committed = verb(&sandbox, &["commit", &name, "app:1"]);
     let digest = sandbox.copy(["digest", "store:app:1"]).run().success().stdout;
-    assert_eq!(digest.trim(), verb(&sandbox, &["commit", &name, "app:1"]));
+    assert_eq!(digest.trim(), committed);
 }
 
 #[test]
