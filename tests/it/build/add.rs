@@ -396,7 +396,15 @@ fn what_is_fetched_is_bounded() {
     let names: Vec<String> = (0..3000).map(|number| format!("d/{number}")).collect();
     repository.commit(&names.iter().map(|name| (name.as_str(), "")).collect::<Vec<_>>());
     repository.git(&["branch", "many"]);
+    // What is in a submodule counts.
+    let outer = Repository::new(&sandbox.path("git/o"));
+    let inner = repository.path().display().to_string();
+    let add = ["submodule", "add", "-q", "-b", "large", &inner, "in"];
+    outer.git(&[&["-c", "protocol.file.allow=always"], &add[..]].concat());
+    outer.git(&["config", "-f", ".gitmodules", "submodule.in.url", "../r"]);
+    outer.commit(&[]);
     let daemon = Daemon::start(&sandbox.path("git"));
+    let outer = daemon.url("o");
     let git = |branch: &str| format!("{}#{branch}", daemon.url("r"));
     let file = format!("{}/f", server.url());
     for (source, limit, fits) in [
@@ -406,6 +414,8 @@ fn what_is_fetched_is_bounded() {
         (&git("large"), "16m", true),
         (&git("many"), "1m", false),
         (&git("many"), "64m", true),
+        (&outer, "2m", false),
+        (&format!("{outer}?submodules=false"), "2m", true),
     ] {
         sandbox.write("work/Dockerfile", format!("FROM scratch\nADD {source} /x/\n"));
         let out = build(&sandbox, &["-q", "--max-fetch", limit, "."]);

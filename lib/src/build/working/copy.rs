@@ -67,14 +67,20 @@ pub fn copy(
 ) -> Result<Digest> {
     with(store, text, |working| {
         let writer = store.begin()?;
+        let places: Vec<Place> = options.sources.iter().map(|text| place(options, text)).collect();
+        // Before anything is changed or mounted.
+        let brought = bring(
+            &places,
+            options,
+            &Fetcher {
+                writer: &writer,
+                remote,
+                cache: &Cache::new(store.root()),
+                credentials: Some(&options.credentials),
+            },
+        )?;
         let from = Source::find(store, &writer, remote, working, options)?;
-        let mut job = Job { working, options, writer: &writer, brought: Vec::new() };
-        job.bring(&Fetcher {
-            writer: &writer,
-            remote,
-            cache: &Cache::new(store.root()),
-            credentials: Some(&options.credentials),
-        })?;
+        let job = Job { working, options, writer: &writer, places, brought };
         let done = match &from {
             Source::Host => working.with_files(|tree| job.carry_out(tree, None)),
             Source::Container(other) => working
@@ -146,10 +152,36 @@ impl Source {
     }
 }
 
+/// What a source is. What is here is meant before what only looks like an address.
+fn place(options: &CopyOptions, text: &str) -> Place {
+    let here = options.from.is_none() && options.context.is_none();
+    match here && options.current.join(text).symlink_metadata().is_ok() {
+        true => Place::Path(text.to_owned()),
+        false => Place::parse(text),
+    }
+}
+
+/// Gets what is elsewhere, in the order of its sources.
+fn bring(places: &[Place], options: &CopyOptions, fetcher: &Fetcher<'_>) -> Result<Vec<Brought>> {
+    let checksum = options.checksum.clone();
+    if checksum.is_some() && !matches!(places, [Place::Url(_) | Place::Git(_)]) {
+        return Err(Error::usage("--checksum is for one URL or git repository alone"));
+    }
+    let wanted = Transfer { add: true, checksum, ..Transfer::default() };
+    let elsewhere = places.iter().filter(|place| !matches!(place, Place::Path(_)));
+    let get = |place| {
+        let mut source = fetcher.look(place, &wanted, false)?;
+        fetcher.bring(&mut source, &Ignore::default(), false)
+    };
+    elsewhere.map(get).collect()
+}
+
 struct Job<'a> {
     working: &'a Working,
     options: &'a CopyOptions,
     writer: &'a Writer,
+    /// What each source is.
+    places: Vec<Place>,
     /// What came from elsewhere, in the order of its sources.
     brought: Vec<Brought>,
 }
@@ -158,39 +190,15 @@ struct Job<'a> {
 type Done = (Digest, Vec<Vec<u8>>);
 
 impl Job<'_> {
-    /// What a source is. What is here is meant before what only looks like an address.
-    fn place(&self, text: &str) -> Place {
-        let here = self.options.from.is_none() && self.options.context.is_none();
-        match here && self.options.current.join(text).symlink_metadata().is_ok() {
-            true => Place::Path(text.to_owned()),
-            false => Place::parse(text),
-        }
-    }
-
-    /// Gets what is elsewhere, before anything is changed.
-    fn bring(&mut self, fetcher: &Fetcher<'_>) -> Result<()> {
-        let places: Vec<Place> = self.options.sources.iter().map(|text| self.place(text)).collect();
-        let checksum = self.options.checksum.clone();
-        if checksum.is_some() && !matches!(places.as_slice(), [Place::Url(_) | Place::Git(_)]) {
-            return Err(Error::usage("--checksum is for one URL or git repository alone"));
-        }
-        let wanted = Transfer { add: true, checksum, ..Transfer::default() };
-        for place in places.iter().filter(|place| !matches!(place, Place::Path(_))) {
-            let mut source = fetcher.look(place, &wanted, false)?;
-            self.brought.push(fetcher.bring(&mut source, &Ignore::default(), false)?);
-        }
-        Ok(())
-    }
-
     /// Copies below `root`, from `source` if that is not this machine.
-    fn carry_out(mut self, root: &Path, source: Option<&Path>) -> Result<Done> {
+    fn carry_out(self, root: &Path, source: Option<&Path>) -> Result<Done> {
         let origin = self.origin(source)?;
         let mut found = Vec::new();
-        for text in &self.options.sources {
-            if !matches!(self.place(text), Place::Path(_)) {
+        for place in &self.places {
+            let Place::Path(text) = place else {
                 found.push(None);
                 continue;
-            }
+            };
             let text = self.pattern(text, source.is_some());
             let pattern = Pattern { text: &text, exclude: &Ignore::default(), parents: false };
             match select(&origin, &pattern)? {
@@ -228,7 +236,7 @@ impl Job<'_> {
             unpack: self.options.add,
             owned: chown.is_some(),
         };
-        let mut brought = std::mem::take(&mut self.brought).into_iter();
+        let mut brought = self.brought.into_iter();
         let pieces = found.iter().filter_map(|chosen| match chosen {
             Some(chosen) => Some(Piece::Files(chosen)),
             None => brought.next().map(Piece::Brought),
