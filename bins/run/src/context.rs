@@ -1,6 +1,5 @@
 //! What every verb needs, made from the global options and the environment.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use creel::cli::{self, Surroundings};
@@ -19,11 +18,6 @@ use crate::args::{Global, ImageArgs};
 /// `creel-copy` does without being told.
 const JOBS: usize = 6;
 const RETRIES: u32 = 5;
-
-/// Programs with runc's command line, best known first.
-const RUNTIMES: [&str; 3] = ["runc", "crun", "youki"];
-/// Where they are, also for people whose search path lacks it.
-const SYSTEM: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The state of one run of the program.
 pub struct Context {
@@ -94,19 +88,11 @@ impl Context {
 
     /// What containers are run with; `runtime` names the program.
     pub fn engine(&self, runtime: Option<&Path>) -> Result<Engine> {
-        let kept = ["XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"];
-        let leads_to_systemd = kept
-            .iter()
-            .filter_map(|name| std::env::var_os(name).map(|value| (OsString::from(name), value)));
-        let path = std::iter::once(("PATH".into(), SYSTEM.into()));
         Ok(Engine {
             store: self.store()?,
             state: self.state.clone(),
-            runtime: runtime_program(runtime),
-            runtime_env: match sys::effective_uid() {
-                0 => path.collect(),
-                _ => path.chain(leads_to_systemd).collect(),
-            },
+            runtime: cli::runtime_program(runtime),
+            runtime_env: cli::runtime_environment(),
         })
     }
 }
@@ -119,21 +105,4 @@ fn default_state() -> Result<PathBuf> {
     own.filter(|path| path.is_absolute()).map(|path| path.join("creel")).ok_or_else(|| {
         Error::usage("XDG_RUNTIME_DIR is not set: say where state belongs with --state")
     })
-}
-
-/// The program that was named, or the first one that is there.
-fn runtime_program(named: Option<&Path>) -> PathBuf {
-    let own = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> =
-        std::env::split_paths(&own).chain(std::env::split_paths(SYSTEM)).collect();
-    let find =
-        |name: &Path| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
-    match named {
-        Some(path) if path.components().count() > 1 => path.to_owned(),
-        Some(name) => find(name).unwrap_or_else(|| name.to_owned()),
-        None => RUNTIMES
-            .iter()
-            .find_map(|name| find(Path::new(name)))
-            .unwrap_or_else(|| PathBuf::from("runc")),
-    }
 }

@@ -31,6 +31,9 @@ pub fn read(args: &RunArgs) -> Result<RunRequest> {
     if first.starts_with('-') && first.len() > 1 {
         return Err(Error::usage(format!("unknown flag: {first}")));
     }
+    if args.network.no_hosts && !args.network.add_host.is_empty() {
+        return Err(Error::usage("conflicting options: --no-hosts and --add-host"));
+    }
     let (network, namespaces) = namespaces(args)?;
     let life = &args.life;
     let dns = dns(args)?;

@@ -1,4 +1,5 @@
-//! What a program finds around it: the one place where the environment is read.
+//! What a program finds around it. Besides `oci_runtime`, the one place here where the environment
+//! is read.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

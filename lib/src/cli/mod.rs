@@ -4,6 +4,7 @@
 mod docs;
 mod environment;
 mod failure;
+mod oci_runtime;
 mod progress;
 mod size;
 mod speech;
@@ -12,6 +13,7 @@ mod verb;
 pub use docs::{Shell, completion, man_pages};
 pub use environment::{Surroundings, given_credential};
 pub use failure::{exit_code, report_failure};
+pub use oci_runtime::{runtime_environment, runtime_program};
 pub use progress::{Style, listener, with_requests};
 pub use size::{Columns, bytes, table};
 pub use speech::{print, say};

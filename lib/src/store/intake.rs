@@ -55,9 +55,14 @@ impl Growth {
         self.changed.notify_all();
     }
 
-    /// The first `bytes` of the file are there.
+    /// The first `bytes` of the file are there. Whoever gave the download up has the last word: what
+    /// was still on its way to the file then changes nothing.
     pub(super) fn reached(&self, bytes: u64) {
-        self.set(State::Growing(bytes));
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let State::Growing(there) = &mut *state {
+            *there = bytes;
+            self.changed.notify_all();
+        }
     }
 
     /// All `bytes` of the file are there, and verified.
@@ -376,5 +381,27 @@ impl Read for Chunks<'_> {
         into[..count].copy_from_slice(&available[..count]);
         self.consume(count);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_download_that_was_given_up_stays_so() {
+        let file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut &file, b"abcdef").unwrap();
+        let growth = Arc::new(Growth::default());
+        let mut follow = Follow::new(file, growth.clone());
+        let mut buffer = [0; 10];
+        growth.reached(3);
+        assert_eq!(follow.read(&mut buffer).unwrap(), 3);
+        growth.broken();
+        // The thread that writes had not heard of it yet.
+        growth.reached(6);
+        let error = follow.read(&mut buffer).unwrap_err();
+        assert!(error.to_string().contains("the download ended"), "{error}");
     }
 }

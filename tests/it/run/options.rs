@@ -476,6 +476,9 @@ fn words_are_understood_as_docker_does() {
             "no such image in the store: app for linux/arm64",
         ),
         (&["--umask", "9"], "invalid umask"),
+        (&["--no-hosts", "--add-host", "a:192.0.2.1"], "--no-hosts and --add-host"),
+        (&["--sysctl", "kernel.hostname=x"], "--hostname sets it"),
+        (&["--ipc", "host", "--sysctl", "kernel.msgmax=1"], "the host's IPC namespace"),
     ] {
         machine.run(flags, &["true"]).run().fails(125).says(says);
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use creel::build::{Cancel, Credentials, Machine, OnFailure, RunSettings, SecretSource};
+use creel::cli;
 use creel::error::{Error, IoContext, Result};
 use creel::runtime::flags::{
     apply_security_opt, parse_capabilities, parse_host_entry, parse_ulimit, parse_volume,
@@ -17,24 +18,16 @@ use creel::sys;
 
 use crate::run_args::{DevicePlace, LentArgs, OnFailureWhat, RunArgs, SecretPlace};
 
-/// Programs with runc's command line, best known first.
-const RUNTIMES: [&str; 3] = ["runc", "crun", "youki"];
-/// Where they are looked for besides a person's own `PATH`.
-const SYSTEM: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// What commands are run by; `runtime` names the program.
 pub(crate) fn machine(runtime: Option<&Path>) -> Machine {
-    let mut env: Vec<(OsString, OsString)> = vec![("PATH".into(), SYSTEM.into())];
     let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let state = match (sys::effective_uid(), &own) {
         (0, _) => PathBuf::from("/run/creel"),
         (_, Some(own)) if own.is_absolute() => own.join("creel"),
         _ => std::env::temp_dir().join(format!("creel-{}", sys::effective_uid())),
     };
-    if let Some(own) = own.filter(|_| sys::effective_uid() != 0) {
-        env.push(("XDG_RUNTIME_DIR".into(), own.into()));
-    }
-    Machine { runtime: program(runtime), env, state }
+    let runtime = cli::runtime_program(runtime);
+    Machine { runtime, env: cli::runtime_environment(), state }
 }
 
 /// What was said, with what is found around.
@@ -149,21 +142,4 @@ fn source(place: &SecretPlace) -> Result<SecretSource> {
 
 fn variable(name: &str) -> Result<OsString> {
     std::env::var_os(name).ok_or_else(|| Error::usage(format!("{name} is not set")))
-}
-
-/// The program that was named, or the first one that is there.
-fn program(named: Option<&Path>) -> PathBuf {
-    let own = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> =
-        std::env::split_paths(&own).chain(std::env::split_paths(SYSTEM)).collect();
-    let find =
-        |name: &Path| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
-    match named {
-        Some(path) if path.components().count() > 1 => path.to_owned(),
-        Some(name) => find(name).unwrap_or_else(|| name.to_owned()),
-        None => RUNTIMES
-            .iter()
-            .find_map(|name| find(Path::new(name)))
-            .unwrap_or_else(|| PathBuf::from("runc")),
-    }
 }

@@ -287,7 +287,9 @@ fn check_sysctl(inputs: &Inputs<'_>, name: &str) -> Result<()> {
         (namespaces.network != NamespaceMode::Host, "network")
     } else if name.starts_with("fs.mqueue.") || kernel.is_some_and(|k| OF_IPC.contains(&k)) {
         (own_ipc, "IPC")
-    } else if matches!(kernel, Some("domainname" | "hostname")) {
+    } else if kernel == Some("hostname") {
+        return refuse("sysctl \"kernel.hostname\" is not allowed: --hostname sets it");
+    } else if kernel == Some("domainname") {
         (namespaces.uts == NamespaceMode::Private, "UTS")
     } else {
         return refuse(format!("sysctl {name:?} is not allowed: it would change the whole host"));
