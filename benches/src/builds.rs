@@ -32,12 +32,48 @@ pub(crate) fn cold(bench: &Bench) -> Result<Measured> {
     Build { context, flags: COLD, rounds: 5 }.measure(bench, false)
 }
 
+/// Twenty steps, none of which has to be made.
+pub(crate) fn twenty_cached(bench: &Bench) -> Result<Measured> {
+    base(bench)?;
+    let context = bench.work().join("twenty-steps");
+    fs::create_dir_all(&context)?;
+    let steps = (0..19).map(|step| format!("RUN echo {step} > /{step}\n"));
+    let file = format!("FROM localhost/bench-base\n{}", steps.collect::<String>());
+    fs::write(context.join("Dockerfile"), file)?;
+    Build { context, flags: &[], rounds: 11 }.measure(bench, true)
+}
+
+/// Eight stages that do not need each other, and a last one that takes a file of each.
+pub(crate) fn stages(bench: &Bench) -> Result<Measured> {
+    base(bench)?;
+    let context = bench.work().join("stages");
+    fs::create_dir_all(&context)?;
+    let work = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
+    let stage =
+        |n: usize| format!("FROM localhost/bench-base AS s{n}\nRUN {work}; echo {n} > /f\n");
+    let take = |n: usize| format!("COPY --from=s{n} /f /{n}\n");
+    let mut file: String = (0..8).map(stage).collect();
+    file.push_str("FROM localhost/bench-base\n");
+    file.extend((0..8).map(take));
+    fs::write(context.join("Dockerfile"), file)?;
+    Build { context, flags: COLD, rounds: 3 }.measure(bench, false)
+}
+
 /// One file of 626 MB.
 pub(crate) fn one_file(bench: &Bench) -> Result<Measured> {
+    one_file_of(bench, 626_000_000)
+}
+
+/// One file of a gigabyte.
+pub(crate) fn gigabyte(bench: &Bench) -> Result<Measured> {
+    one_file_of(bench, 1_000_000_000)
+}
+
+fn one_file_of(bench: &Bench, size: usize) -> Result<Measured> {
     let context = bench.work().join("one-file");
     fs::create_dir_all(&context)?;
     let mut file = fs::File::create(context.join("file"))?;
-    noise(&mut file, 626_000_000)?;
+    noise(&mut file, size)?;
     fs::write(context.join("Dockerfile"), "FROM localhost/bench-base\nCOPY file /file\n")?;
     base(bench)?;
     Build { context, flags: COLD, rounds: 3 }.measure(bench, false)
@@ -45,14 +81,20 @@ pub(crate) fn one_file(bench: &Bench) -> Result<Measured> {
 
 /// 20,000 small files, which have to be copied.
 pub(crate) fn small_files(bench: &Bench) -> Result<Measured> {
-    let context = many_files(bench)?;
+    let context = many_files(bench, 200)?;
     Build { context, flags: COLD, rounds: 3 }.measure(bench, false)
 }
 
 /// 20,000 small files, none of which has changed.
 pub(crate) fn small_files_unchanged(bench: &Bench) -> Result<Measured> {
-    let context = many_files(bench)?;
+    let context = many_files(bench, 200)?;
     Build { context, flags: &[], rounds: 7 }.measure(bench, true)
+}
+
+/// 100,000 small files, which have to be copied.
+pub(crate) fn very_many_files(bench: &Bench) -> Result<Measured> {
+    let context = many_files(bench, 1000)?;
+    Build { context, flags: COLD, rounds: 1 }.measure(bench, false)
 }
 
 impl Build {
@@ -118,10 +160,11 @@ fn six_steps(bench: &Bench) -> Result<PathBuf> {
     Ok(context)
 }
 
-fn many_files(bench: &Bench) -> Result<PathBuf> {
+/// A context with so many folders of a hundred files.
+fn many_files(bench: &Bench, folders: usize) -> Result<PathBuf> {
     base(bench)?;
     let context = bench.work().join("many-small");
-    for folder in 0..200 {
+    for folder in 0..folders {
         let path = context.join(format!("files/{folder}"));
         fs::create_dir_all(&path)?;
         for number in 0..100 {

@@ -187,10 +187,28 @@ pub(crate) const ROWS: &[Row] = &[
         measure: builds::cold,
     },
     Row {
+        name: "build-cached-20",
+        work: "twenty steps, all of them in the cache",
+        targets: &[Target::Seconds(0.02), FLAT],
+        measure: builds::twenty_cached,
+    },
+    Row {
+        name: "build-stages",
+        work: "eight stages that do not need each other, a command in each",
+        targets: &[Target::Ratio(0.3), FLAT],
+        measure: builds::stages,
+    },
+    Row {
         name: "build-one-file",
         work: "`COPY` of one file of 626 MB, into the local store",
         targets: &[Target::Ratio(0.15), FLAT],
         measure: builds::one_file,
+    },
+    Row {
+        name: "build-gigabyte",
+        work: "`COPY` of one file of 1 GB, into the local store",
+        targets: &[Target::Ratio(0.15), FLAT],
+        measure: builds::gigabyte,
     },
     Row {
         name: "build-small-files",
@@ -203,6 +221,12 @@ pub(crate) const ROWS: &[Row] = &[
         work: "`COPY` of 20,000 small files, none of which has changed",
         targets: &[Target::Seconds(0.15), FLAT],
         measure: builds::small_files_unchanged,
+    },
+    Row {
+        name: "build-100000-files",
+        work: "`COPY` of 100,000 small files",
+        targets: &[Target::Ratio(0.12), FLAT],
+        measure: builds::very_many_files,
     },
     Row {
         name: "run-none-runc",
