@@ -87,6 +87,17 @@ impl Machine {
         self.run(flags, &["sh", "-c", script]).run().success().stdout
     }
 
+    /// A volume flag and the beginning of a script: so many containers wait there for each other.
+    pub fn meeting(&self, count: usize) -> (String, String) {
+        use std::os::unix::fs::PermissionsExt;
+        let place = self.sandbox.path("meeting");
+        fs::create_dir(&place).expect("a directory");
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o777)).expect("a mode");
+        let all = format!("test $(ls /meeting | wc -l) -ge {count}");
+        let script = format!("touch /meeting/$(hostname); until {all}; do sleep 0.05; done");
+        (format!("--volume={}:/meeting", place.display()), script)
+    }
+
     pub fn state(&self) -> PathBuf {
         self.sandbox.path("state")
     }

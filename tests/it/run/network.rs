@@ -113,9 +113,10 @@ fn what_leaves_the_host_has_the_host_s_address() {
 fn many_containers_at_once_have_addresses_of_their_own() {
     need_containers!();
     let machine = Machine::new();
-    let script = "ip -o -4 addr show eth0 | awk '{print $4}'; sleep 1";
-    let running: Vec<_> =
-        (0..6).map(|_| machine.creel(["--rm", "app", "sh", "-c", script]).start()).collect();
+    let (volume, meet) = machine.meeting(6);
+    let script = format!("ip -o -4 addr show eth0 | awk '{{print $4}}'; {meet}");
+    let words = ["--rm", &volume, "app", "sh", "-c", &script];
+    let running: Vec<_> = (0..6).map(|_| machine.creel(words).start()).collect();
     let mut seen: Vec<String> =
         running.into_iter().map(|one| one.wait().success().stdout).collect();
     seen.sort();

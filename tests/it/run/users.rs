@@ -142,9 +142,10 @@ fn automatic_ranges_are_each_container_s_own() {
     assert_eq!((first.1, second.1), (65536, 4096));
     assert!(second.0 >= first.0 + first.1, "{first:?} {second:?}");
     // At the same time.
-    let words = ["--rm", "--network=none", "--userns=auto", "app", "sh", "-c"];
-    let script = format!("{map}; touch /up; sleep 1");
-    let start = || machine.creel(words.iter().chain(&[script.as_str()])).start();
+    let (volume, meet) = machine.meeting(3);
+    let script = format!("{map}; touch /up; {meet}");
+    let words = ["--rm", "--network=none", "--userns=auto", &volume, "app", "sh", "-c", &script];
+    let start = || machine.creel(words).start();
     let mut all: Vec<_> = [start(), start(), start()]
         .map(|running| range(&running.wait().success().stdout))
         .into_iter()

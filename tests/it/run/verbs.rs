@@ -90,7 +90,7 @@ fn two_may_remove_one_container() {
     let machine = Machine::new();
     for _ in 0..5 {
         let words =
-            ["--rm", "--network=none", "--name", "c", "app", "sh", "-c", "echo up; sleep 9"];
+            ["--rm", "--network=none", "--name", "c", "app", "sh", "-c", "echo up; sleep 1000"];
         let running = machine.creel(words).start();
         let deadline = Instant::now() + Duration::from_secs(60);
         while machine.creel(["ps", "--format", "{{.State}}"]).run().stdout != "running\n" {
@@ -128,7 +128,7 @@ fn ids_are_written_down() {
     let (cid, pid) = (machine.sandbox.path("cid"), machine.sandbox.path("pid"));
     let (cid_text, pid_text) = (cid.display().to_string(), pid.display().to_string());
     let flags = ["--cidfile", &cid_text, "--pidfile", &pid_text];
-    let running = machine.run(&flags, &["sleep", "2"]).start();
+    let running = machine.run(&flags, &["sleep", "1000"]).start();
     let deadline = Instant::now() + Duration::from_secs(30);
     let process = loop {
         match std::fs::read_to_string(&pid) {
@@ -138,11 +138,13 @@ fn ids_are_written_down() {
     };
     // The runtime writes the file a moment before the program is there.
     let command = || std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap();
-    while command() != "sleep\u{0}2\u{0}" {
+    while command() != "sleep\u{0}1000\u{0}" {
         assert!(Instant::now() < deadline, "another process: {}", command());
     }
-    running.wait().success();
-    assert_eq!(std::fs::read_to_string(&cid).unwrap().len(), 64);
+    let id = std::fs::read_to_string(&cid).unwrap();
+    assert_eq!(id.len(), 64);
+    machine.creel(["rm", "-f", &id]).run().success();
+    running.wait().fails(137);
     assert!(!pid.exists());
     machine.run(&["--cidfile", &cid_text], &["true"]).run().fails(125).says(&cid_text);
     let unused = machine.sandbox.path("unused").display().to_string();
