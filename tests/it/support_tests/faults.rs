@@ -331,7 +331,7 @@ fn counts_what_runs_at_once() {
     reg.inject(always("GET", Kind::Blob).times(3), Fault::StallAfter(10));
     std::thread::scope(|scope| {
         for _ in 0..3 {
-            scope.spawn(|| request("GET", &url).patience(Duration::from_secs(1)).send());
+            scope.spawn(|| request("GET", &url).patience(Duration::from_secs(3)).send());
         }
     });
     assert_eq!(reg.most_in_flight(Kind::Blob), 3);

@@ -74,7 +74,7 @@ fn a_missing_program_is_named() {
 #[test]
 fn output_held_by_a_child_is_not_waited_for() {
     let sandbox = Sandbox::new();
-    let running = shell(&sandbox, "sleep 1 & echo").start().patience(Duration::from_millis(50));
+    let running = shell(&sandbox, "sleep 10 & echo").start().patience(Duration::from_millis(50));
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| running.wait()));
     let message = *result.err().expect("a panic").downcast::<String>().expect("a message");
     assert!(message.contains("a process that it started still holds its output"), "{message}");

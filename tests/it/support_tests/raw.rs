@@ -38,6 +38,6 @@ fn silence_and_dripping() {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx").expect("writing");
         hold(stream);
     });
-    let reply = request("GET", &held.url()).patience(Duration::from_secs(1)).send();
+    let reply = request("GET", &held.url()).patience(Duration::from_secs(3)).send();
     assert_eq!((reply.text().as_str(), reply.whole), ("x", false));
 }
