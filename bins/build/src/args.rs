@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use creel::build::TreeExport;
-use creel::cli::{Shell, StoreArgs, Style};
+use creel::cli::{DocsVerb, StoreArgs, Style};
 use creel::spec::Platform;
 use creel::transport::{Bare, Location, StoreName};
 
@@ -118,17 +118,8 @@ pub(crate) enum Verb {
     Containers(ContainersArgs),
     /// Show what is known of a working container, as JSON.
     Inspect(InspectArgs),
-    /// Print a completion script.
-    Completion {
-        /// The shell.
-        shell: Shell,
-    },
-    /// Write the manual pages into a directory.
-    #[command(hide = true)]
-    Man {
-        /// The directory.
-        directory: PathBuf,
-    },
+    #[command(flatten)]
+    Docs(DocsVerb),
 }
 
 /// What every verb that reads a Dockerfile is told.

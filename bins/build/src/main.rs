@@ -45,10 +45,6 @@ fn run(cli: Cli) -> Result<u8> {
         Verb::Rm(args) => verbs::containers::remove(&cli.global, &args),
         Verb::Containers(args) => verbs::containers::list(&cli.global, &args),
         Verb::Inspect(args) => verbs::containers::show(&cli.global, &args),
-        Verb::Completion { shell } => {
-            cli::completion(&mut Cli::command(), shell, &mut std::io::stdout());
-            Ok(0)
-        }
-        Verb::Man { directory } => cli::man_pages(&Cli::command(), &directory).map(|()| 0),
+        Verb::Docs(verb) => verb.run(&mut Cli::command()).map(|()| 0),
     }
 }

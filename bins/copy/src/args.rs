@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use creel::cli::{Shell, StoreArgs, Style};
+use creel::cli::{DocsVerb, StoreArgs, Style};
 use creel::copy::{CopyOptions, LayerCompression, Selection, Shape};
 use creel::spec::{Compression, Dialect, Platform};
 
@@ -116,17 +116,8 @@ pub enum Verb {
     Rm(RmArgs),
     /// Free space in the local store.
     Prune(PruneArgs),
-    /// Print a completion script.
-    Completion {
-        /// The shell.
-        shell: Shell,
-    },
-    /// Write the manual pages into a directory.
-    #[command(hide = true)]
-    Man {
-        /// The directory.
-        directory: PathBuf,
-    },
+    #[command(flatten)]
+    Docs(DocsVerb),
 }
 
 #[derive(Args)]

@@ -28,12 +28,7 @@ fn main() -> ExitCode {
 /// Runs one verb; the code says how it went where that is no failure.
 fn run(cli: Cli) -> Result<u8> {
     match cli.verb {
-        Verb::Completion { shell } => {
-            let mut script = Vec::new();
-            cli::completion(&mut Cli::command(), shell, &mut script);
-            cli::print(&script).map(|()| 0)
-        }
-        Verb::Man { directory } => cli::man_pages(&Cli::command(), &directory).map(|()| 0),
+        Verb::Docs(verb) => verb.run(&mut Cli::command()).map(|()| 0),
         verb => {
             let context = Context::new(cli.global)?;
             let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -79,6 +74,6 @@ async fn dispatch(context: &Context, verb: Verb) -> Result<u8> {
         Verb::Gc(args) => verbs::store::gc(context, &args),
         Verb::Rm(args) => verbs::store::rm(context, &args),
         Verb::Prune(args) => verbs::store::prune(context, &args),
-        Verb::Completion { .. } | Verb::Man { .. } => Ok(0),
+        Verb::Docs(_) => Ok(0),
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use creel::cli::Shell;
+use creel::cli::DocsVerb;
 use creel::spec::Platform;
 
 const EXAMPLES: &str = "\
@@ -135,17 +135,8 @@ pub enum Verb {
     Df,
     /// Read everything in the local store and tell what is damaged (exit 6).
     Check(CheckArgs),
-    /// Print a completion script.
-    Completion {
-        /// The shell.
-        shell: Shell,
-    },
-    /// Write the manual pages into a directory.
-    #[command(hide = true)]
-    Man {
-        /// The directory.
-        directory: PathBuf,
-    },
+    #[command(flatten)]
+    Docs(DocsVerb),
 }
 
 /// One image.

@@ -28,11 +28,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<u8> {
     let global = cli.global;
     match cli.verb {
-        Verb::Completion { shell } => {
-            cli::completion(&mut Cli::command(), shell, &mut std::io::stdout());
-            Ok(0)
-        }
-        Verb::Man { directory } => cli::man_pages(&Cli::command(), &directory).map(|()| 0),
+        Verb::Docs(verb) => verb.run(&mut Cli::command()).map(|()| 0),
         Verb::Images(args) => verbs::images(&global, &args),
         Verb::Mount(args) => verbs::mount(&global, &args),
         Verb::Umount { directory } => verbs::umount(&global, &directory),

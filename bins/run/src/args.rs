@@ -5,7 +5,7 @@ mod run;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use creel::cli::{Shell, StoreArgs};
+use creel::cli::{DocsVerb, StoreArgs};
 
 pub use run::{
     FileArgs, ImageArgs, LaterArgs, LifeArgs, LimitArgs, ProcessArgs, Pull, RunArgs, SpaceArgs,
@@ -65,17 +65,8 @@ pub enum Verb {
         #[command(subcommand)]
         verb: VolumeVerb,
     },
-    /// Print a completion script.
-    Completion {
-        /// The shell.
-        shell: Shell,
-    },
-    /// Write the manual pages into a directory.
-    #[command(hide = true)]
-    Man {
-        /// The directory.
-        directory: PathBuf,
-    },
+    #[command(flatten)]
+    Docs(DocsVerb),
 }
 
 #[derive(Args)]

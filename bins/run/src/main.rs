@@ -59,11 +59,6 @@ fn run(cli: Cli) -> Result<u8> {
         Verb::Rm(args) => verbs::rm::run(&Context::new(&cli.global)?, &args),
         Verb::Inspect(args) => verbs::inspect::run(&Context::new(&cli.global)?, &args),
         Verb::Volume { verb } => verbs::volume::run(&Context::new(&cli.global)?, &verb),
-        Verb::Completion { shell } => {
-            let mut script = Vec::new();
-            cli::completion(&mut Cli::command(), shell, &mut script);
-            cli::print(&script).map(|()| 0)
-        }
-        Verb::Man { directory } => cli::man_pages(&Cli::command(), &directory).map(|()| 0),
+        Verb::Docs(verb) => verb.run(&mut Cli::command()).map(|()| 0),
     }
 }

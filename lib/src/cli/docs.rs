@@ -1,23 +1,44 @@
 //! Completions and manual pages, made from the argument definitions.
 
-use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use clap::Command;
+use clap::{Command, Subcommand};
 
 use crate::error::{IoContext, Result};
 
-/// A shell that completions can be written for.
-pub type Shell = clap_complete::Shell;
+/// The verbs of every program that tell of its arguments.
+#[derive(Subcommand)]
+pub enum DocsVerb {
+    /// Print a completion script.
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a directory.
+    #[command(hide = true)]
+    Man {
+        /// The directory.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+}
 
-/// Writes the completion script of `command` for `shell`.
-pub fn completion(command: &mut Command, shell: Shell, out: &mut dyn Write) {
-    let name = command.get_name().to_owned();
-    clap_complete::generate(shell, command, name, &mut &mut *out);
+impl DocsVerb {
+    /// Does it for `command`.
+    pub fn run(&self, command: &mut Command) -> Result<()> {
+        match self {
+            DocsVerb::Completion { shell } => {
+                let (name, mut script) = (command.get_name().to_owned(), Vec::new());
+                clap_complete::generate(*shell, command, name, &mut script);
+                super::print(&script)
+            }
+            DocsVerb::Man { directory } => man_pages(command, directory),
+        }
+    }
 }
 
 /// Writes `NAME.1` and a page per verb (`NAME-VERB.1`, `NAME-VERB-VERB.1`) into `directory`.
-pub fn man_pages(command: &Command, directory: &Path) -> Result<()> {
+fn man_pages(command: &Command, directory: &Path) -> Result<()> {
     std::fs::create_dir_all(directory).doing(|| format!("creating {}", directory.display()))?;
     let mut built = command.clone().disable_help_subcommand(true);
     built.build();

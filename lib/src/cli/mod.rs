@@ -11,7 +11,7 @@ mod size;
 mod speech;
 mod verb;
 
-pub use docs::{Shell, completion, man_pages};
+pub use docs::DocsVerb;
 pub use durable::StoreArgs;
 pub use environment::{Surroundings, given_credential};
 pub use failure::{exit_code, report_failure};

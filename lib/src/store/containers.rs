@@ -15,7 +15,7 @@ use super::Store;
 use super::prune::files;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::spec::Digest;
-use crate::sys::{Dir, Lock, LockMode};
+use crate::sys::{self, Lock, LockMode};
 
 /// The record of a container that `build` works on: whoever meets one without an owner leaves it.
 pub const WORKING: &str = "working.json";
@@ -171,7 +171,7 @@ impl Store {
         for name in entries(&directory)? {
             if name.starts_with(GONE) {
                 // Whoever began to remove it may be at it still.
-                let _ = remove_tree(&directory, &name);
+                let _ = sys::remove_tree(&directory.join(&name));
             } else if is_id(&name)
                 && directory.join(&name).join(LOCK).exists()
                 && let Some(held) = self.adopt_container(&name, None)?
@@ -231,9 +231,9 @@ impl ContainerDir {
                 fs::remove_file(&path).doing(removing)?;
             }
         }
-        let gone = format!("{GONE}{}", self.id);
-        fs::rename(&self.path, parent.join(&gone)).doing(removing)?;
-        match remove_tree(parent, &gone) {
+        let gone = parent.join(format!("{GONE}{}", self.id));
+        fs::rename(&self.path, &gone).doing(removing)?;
+        match sys::remove_tree(&gone) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed.doing(removing),
         }
@@ -258,10 +258,6 @@ fn entries(directory: &Path) -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
-}
-
-fn remove_tree(parent: &Path, name: &str) -> io::Result<()> {
-    Dir::open(parent)?.remove_tree(name.as_bytes())
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The version of what is on disk.
 
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -31,16 +30,8 @@ struct Format {
 /// must not be written to, if that is so.
 pub(super) fn check(root: &Path) -> Result<Option<String>> {
     let path = root.join(NAME);
-    let reading = || format!("reading {}", path.display());
-    let file = match std::fs::File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io(reading(), error)),
-    };
-    let mut text = Vec::new();
-    file.take(MAX).read_to_end(&mut text).doing(reading)?;
-    let format: Format = serde_json::from_slice(&text)
-        .map_err(|error| Error::caused(ErrorKind::Invalid, reading(), error))?;
+    let format: Option<Format> = super::record::read(&path, MAX, ErrorKind::Invalid)?;
+    let Some(format) = format else { return Ok(None) };
     // No feature has been added since version 1: whichever is named comes from a later program.
     let newer = match format.incompatible.first() {
         Some(feature) => Some(format!("uses {feature:?}")),

@@ -19,7 +19,7 @@ use crate::blob::{CHUNK, Decoder, Format};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::layer::{UnpackOptions, UnpackReport, Unpacker};
 use crate::spec::{Descriptor, DiffId, Digest, Hasher};
-use crate::sys::{self, Dir, Root};
+use crate::sys::{self, Root};
 
 /// Bytes after which the disk gets something to do.
 const FLUSH_AHEAD: usize = 64 << 20;
@@ -147,9 +147,7 @@ impl Drop for Tree {
 
 /// Makes the room of a half tree free at once: on a full disk every block counts.
 pub(super) fn remove(path: &Path) {
-    if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
-        let _ = Dir::open(parent).and_then(|dir| dir.remove_tree(name.as_encoded_bytes()));
-    }
+    let _ = sys::remove_tree(path);
 }
 
 /// Unpacks what `reader` yields, the bytes of `source`, into a new directory at `place`. With

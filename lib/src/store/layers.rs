@@ -7,7 +7,6 @@
 //! with its final name is whole and, unless flushes are left out, on disk. Does not know images,
 //! names or mounts.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -183,18 +182,7 @@ impl LayerRecord {
     }
 
     pub(super) fn read(layer: &Path) -> Result<Option<LayerRecord>> {
-        let path = layer.join(RECORD);
-        let reading = || format!("reading {}", path.display());
-        let file = match std::fs::File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io(reading(), error)),
-        };
-        let mut text = Vec::new();
-        file.take(MAX_RECORD).read_to_end(&mut text).doing(reading)?;
-        serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|error| Error::caused(ErrorKind::Corrupt, reading(), error))
+        super::record::read(&layer.join(RECORD), MAX_RECORD, ErrorKind::Corrupt)
     }
 }
 

@@ -50,6 +50,7 @@ mod owner;
 mod partial;
 mod proof;
 mod prune;
+mod record;
 mod remake;
 mod repair;
 mod staging;

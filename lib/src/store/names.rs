@@ -1,7 +1,6 @@
 //! Names of images, one small file each.
 
 use std::fmt;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -270,23 +269,19 @@ impl Store {
 
 /// The record in a file; `None` when there is none.
 pub(super) fn read_record(path: &Path) -> Result<Option<Image>> {
-    let reading = || format!("reading {}", path.display());
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io(reading(), error)),
-    };
-    let mut text = Vec::new();
-    file.take(MAX_RECORD).read_to_end(&mut text).doing(reading)?;
-    let image: Image = serde_json::from_slice(&text)
-        .map_err(|error| Error::caused(ErrorKind::Corrupt, reading(), error))?;
+    let image: Option<Image> = super::record::read(path, MAX_RECORD, ErrorKind::Corrupt)?;
+    let Some(image) = image else { return Ok(None) };
     // A record under another name than its own would stand for two.
     let own = StoreName::parse(&image.name).is_ok_and(|name| {
         path.file_name().is_some_and(|file| file.as_encoded_bytes() == name.file_name().as_bytes())
     });
     match own {
         true => Ok(Some(image)),
-        false => Err(Error::corrupt(format!("{}: it is the record of {}", reading(), image.name))),
+        false => Err(Error::corrupt(format!(
+            "reading {}: it is the record of {}",
+            path.display(),
+            image.name
+        ))),
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{IoContext, Result};
-use crate::sys::{Dir, Lock, LockMode};
+use crate::sys::{self, Lock, LockMode};
 
 const LOCK: &str = "lock";
 /// Digits of an owner's name; other names in `tmp/` are not ours.
@@ -55,7 +55,7 @@ impl Workplace {
 impl Drop for Workplace {
     fn drop(&mut self) {
         // What stays is swept by the next writer.
-        let _ = remove_tree(&self.path);
+        let _ = sys::remove_tree(&self.path);
     }
 }
 
@@ -122,13 +122,8 @@ pub(super) struct Swept {
 impl Drop for Swept {
     fn drop(&mut self) {
         // Others may be at the same; what all of them leave is swept next time.
-        let _ = remove_tree(&self.path);
+        let _ = sys::remove_tree(&self.path);
     }
-}
-
-fn remove_tree(path: &Path) -> io::Result<()> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
-    Dir::open(parent)?.remove_tree(name.as_encoded_bytes())
 }
 
 #[cfg(test)]

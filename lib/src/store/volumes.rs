@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
-use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Store;
 use super::prune::directories;
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::sys::{Dir, Lock, LockMode};
+use crate::sys::{self, Lock, LockMode};
 
 const RECORD: &str = "volume.json";
 const DATA: &str = "_data";
@@ -73,7 +72,7 @@ impl Store {
         match fs::rename(&new, &path) {
             Ok(()) => Ok(true),
             Err(error) => {
-                let _ = remove(&new);
+                let _ = sys::remove_tree(&new);
                 // Somebody else was quicker.
                 if path.is_dir() { Ok(false) } else { Err(Error::io(making(), error)) }
             }
@@ -128,7 +127,7 @@ impl Store {
             }
             fs::rename(&path, &gone).doing(removing)?;
         }
-        remove(&gone).doing(removing)
+        sys::remove_tree(&gone).doing(removing)
     }
 }
 
@@ -145,23 +144,7 @@ fn checked(name: &str) -> Result<&str> {
 }
 
 fn read(volume: &Path) -> Result<Option<Volume>> {
-    use std::io::Read;
-    let path = volume.join(RECORD);
-    let reading = || format!("reading {}", path.display());
-    let mut text = Vec::new();
-    match fs::File::open(&path).and_then(|f| f.take(MAX_RECORD).read_to_end(&mut text)) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io(reading(), error)),
-    }
-    serde_json::from_slice(&text)
-        .map(Some)
-        .map_err(|error| Error::caused(ErrorKind::Corrupt, reading(), error))
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
-    Dir::open(parent)?.remove_tree(name.as_encoded_bytes())
+    super::record::read(&volume.join(RECORD), MAX_RECORD, ErrorKind::Corrupt)
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ pub use netlink::{Netlink, NetlinkFamily, NetlinkReply, new_network};
 pub use pin::Pin;
 pub use poll::{Wait, wait_any};
 pub use process::{available_cores, effective_uid};
+pub use remove::remove_tree;
 pub use root::{Gap, Root, Walked};
 pub use signals::{SignalQueue, die_of_closed_pipe, no_sigpipe_here};
 pub use terminal::{

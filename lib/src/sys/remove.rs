@@ -1,6 +1,7 @@
 //! Deleting trees by handle.
 
 use std::io;
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -94,6 +95,14 @@ impl Dir {
         rustix::fs::chmod(proc_path(&pinned), Mode::RWXU)?;
         self.open_dir(name)
     }
+}
+
+/// [`Dir::remove_tree`] of what is at `path`, which must have a name.
+pub fn remove_tree(path: &Path) -> io::Result<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    Dir::open(parent)?.remove_tree(name.as_encoded_bytes())
 }
 
 /// `None` where somebody else has removed it just before.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::image::{Built, SCHEMA1_SIGNED, image, layer, schema1, small, three_platforms};
 use crate::support::log::Kind;
 use crate::support::peers::need;
-use crate::support::program::Sandbox;
+use crate::support::program::{Sandbox, find_program};
 use crate::support::registry::{Fault, TestRegistry, always};
 
 /// `METHOD kind` of all requests, in their order.
@@ -403,6 +403,16 @@ fn completions_and_manual_pages() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     assert!(names.contains(&"creel-copy-sync.1".to_owned()), "{names:?}");
+}
+
+#[test]
+fn a_completion_script_that_cannot_be_written_is_an_error() {
+    let sandbox = Sandbox::new();
+    for program in ["creel-copy", "creel-build", "creel-inspect", "creel-run"] {
+        let script = "exec \"$0\" completion bash >/dev/full";
+        let shell = sandbox.command("sh", ["-c", script]).arg(find_program(program));
+        shell.run().fails(1).says(&format!("{program}: writing the result: No space left"));
+    }
 }
 
 #[test]

@@ -7,12 +7,11 @@ mod rows;
 mod state;
 
 use std::io::IsTerminal;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use creel::Error;
 use creel::error::{IoContext, Result};
 use creel::inspect;
-use creel::inspect::files::{Name, copy_content, index_layers};
+use creel::inspect::files::{Name, index_layers, read_content};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
 use crate::args::{Global, OneArgs};
@@ -68,13 +67,9 @@ async fn run(
 /// The lines of a file as it is in the layer that is chosen and those below.
 async fn open(state: &State<'_>, found: &FoundImage, path: &[u8]) -> Result<Vec<String>> {
     let (number, entry) = state.merged().file(path)?;
-    if entry.size > MAX_OPEN {
-        return Err(Error::unsupported(format!("the file has {} bytes", entry.size)));
-    }
     let Some(layer) = found.image.layers().get(number) else { return Ok(Vec::new()) };
-    let (into, index) = (Shared::default(), &state.layers[number]);
-    copy_content(&found.found.source, &layer.descriptor, index, &entry, into.clone()).await?;
-    let bytes = std::mem::take(&mut *into.0.lock().unwrap_or_else(PoisonError::into_inner));
+    let (source, index) = (&found.found.source, &state.layers[number]);
+    let bytes = read_content(source, &layer.descriptor, index, &entry, MAX_OPEN).await?;
     if bytes.contains(&0) {
         return Ok(dump(&bytes));
     }
@@ -95,19 +90,4 @@ fn dump(bytes: &[u8]) -> Vec<String> {
         format!("{:06x}  {:47}  {letters}", row * 16, numbers.join(" "))
     })
     .collect()
-}
-
-/// Memory that another thread fills.
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

@@ -2,11 +2,10 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use creel::Error;
 use creel::error::Result;
-use creel::inspect::files::{Broken, LayerIndex, Merged, Name, copy_content, index_layers};
+use creel::inspect::files::{Broken, LayerIndex, Merged, Name, index_layers, read_content};
 use creel::inspect::{self, DiffOptions};
 use creel::packages::{Findings, PackageChanges};
 use serde::Serialize;
@@ -114,29 +113,8 @@ async fn text(side: &Side, path: &OsStr) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == creel::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    if entry.size > MAX_TEXT {
-        let path = &entry.path;
-        return Err(Error::unsupported(format!("/{path} is larger than {MAX_TEXT} bytes")));
-    }
     let Some(layer) = side.found.image.layers().get(number) else { return Ok(None) };
     let index = &side.layers[number];
-    let into = Shared::default();
-    copy_content(&side.found.found.source, &layer.descriptor, index, &entry, into.clone()).await?;
-    let mut text = into.0.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(Some(std::mem::take(&mut *text)))
-}
-
-/// Memory that another thread fills.
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    let source = &side.found.found.source;
+    read_content(source, &layer.descriptor, index, &entry, MAX_TEXT).await.map(Some)
 }

@@ -27,6 +27,40 @@ pub async fn copy_content<S: Source, W: Write + Send + 'static>(
     visit(source, layer, index, wanted, move |mut member| member.write_to(&mut out)).await
 }
 
+/// The content of one entry of a layer, as [`copy_content`] gets it, in memory.
+///
+/// # Errors
+/// `Unsupported` if it has more than `most` bytes.
+pub async fn read_content<S: Source>(
+    source: &S,
+    layer: &Descriptor,
+    index: &LayerIndex,
+    entry: &FileEntry,
+    most: u64,
+) -> Result<Vec<u8>> {
+    if entry.size > most {
+        let path = &entry.path;
+        return Err(Error::unsupported(format!("/{path} is larger than {most} bytes")));
+    }
+    let (sender, pieces) = std::sync::mpsc::channel();
+    copy_content(source, layer, index, entry, Pieces(sender)).await?;
+    Ok(pieces.into_iter().flatten().collect())
+}
+
+/// What is written goes to another thread.
+struct Pieces(std::sync::mpsc::Sender<Vec<u8>>);
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.send(bytes.to_vec()).map_err(std::io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Reads what a layer holds in the way in which `index` came about; `take` sees the entries with
 /// ordinals that are `wanted`.
 pub(in crate::inspect) async fn visit<S, F>(

@@ -20,8 +20,8 @@ mod toc;
 mod walk;
 mod wanted;
 
-pub use content::copy_content;
 pub(in crate::inspect) use content::visit;
+pub use content::{copy_content, read_content};
 pub(in crate::inspect) use entries::At;
 pub use entries::{Entries, Room};
 pub use entry::{EntryKind, FileEntry};
