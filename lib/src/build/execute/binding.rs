@@ -77,7 +77,7 @@ impl Builder<'_> {
         let archive = scratch.join("archive");
         let writing = || format!("writing {}", archive.display());
         let file = std::fs::File::create_new(&archive).doing(writing)?;
-        write(&layout, &[&context.origin], None, file, None)?;
+        write(layout, &[&context.origin], None, file, None)?;
         let tree = self.writer.scratch()?;
         let options = UnpackOptions { whiteouts: WhiteoutForm::Apply, ..UnpackOptions::default() };
         let file = std::fs::File::open(&archive).doing(writing)?;

@@ -231,7 +231,7 @@ impl Builder<'_> {
             }
         };
         // Its key is known when its files have been read: once is enough.
-        let made = self.keep_layer(draft, step, &layout, &origins, Some(&mut seen))?;
+        let made = self.keep_layer(draft, step, layout, &origins, Some(&mut seen))?;
         let inputs = self.inputs(transfer, files, found)?;
         locked(&self.pending).push((StepKey { definition, inputs }, made));
         Ok(())

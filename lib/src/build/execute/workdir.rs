@@ -43,7 +43,7 @@ impl Builder<'_> {
         if !there {
             layout.ensure(&real)?;
         }
-        let made = self.keep_layer(draft, step, &layout, &[], None)?;
+        let made = self.keep_layer(draft, step, layout, &[], None)?;
         super::locked(&self.pending).push((key, made));
         Ok(How::Made)
     }
@@ -70,7 +70,7 @@ impl Builder<'_> {
         &self,
         draft: &mut Draft,
         step: &Step,
-        layout: &Layout<'_>,
+        layout: Layout<'_>,
         origins: &'s [&'s Origin],
         seen: Option<Seen<'s>>,
     ) -> Result<Made> {
@@ -82,7 +82,7 @@ impl Builder<'_> {
         self.keep_view(&diff_id, LayerView::Toc(written.toc));
         let made = Made { diff_id: diff_id.clone(), size, created: self.now()? };
         draft.push_layer(step, Layer::plain(diff_id, size), &made.created);
-        for name in &layout.dropped {
+        for name in &written.dropped {
             let text = format!(
                 "/{} is left out: names with .wh. mean deletions in layers",
                 String::from_utf8_lossy(name)

@@ -21,11 +21,14 @@ pub(in crate::build) type Seen<'a> = &'a mut dyn FnMut(usize, &[u8], &Meta, Dige
 pub(in crate::build) struct Written {
     /// The layer's table of contents.
     pub(in crate::build) toc: Toc,
+    /// What was left out: [`Layout::dropped`].
+    pub(in crate::build) dropped: Vec<Vec<u8>>,
 }
 
-/// Writes the archive. Times later than `latest` become it.
+/// Writes the archive. Times later than `latest` become it. The layout goes as its entries are
+/// written, so that what is known of many files is not there twice.
 pub(in crate::build) fn write<'a>(
-    layout: &Layout<'_>,
+    layout: Layout<'_>,
     origins: &'a [&'a Origin],
     latest: Option<Time>,
     out: impl Write,
@@ -41,9 +44,11 @@ pub(in crate::build) fn write<'a>(
         written: Written::default(),
         buffer: Vec::with_capacity(CHUNK),
     };
-    for (path, placed) in &layout.entries {
-        pass.entry(path, placed).doing(|| format!("adding /{}", String::from_utf8_lossy(path)))?;
+    for (path, placed) in layout.entries {
+        let adding = || format!("adding /{}", String::from_utf8_lossy(&path));
+        pass.entry(&path, &placed).doing(adding)?;
     }
+    pass.written.dropped = layout.dropped;
     let (mut out, _) = pass.tar.finish()?;
     out.flush().doing(|| "writing the layer")?;
     Ok(pass.written)

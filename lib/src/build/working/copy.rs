@@ -244,8 +244,7 @@ impl Job<'_> {
         let others = laying.lay(&mut layout, pieces)?;
         let mut origins = vec![&origin];
         origins.extend(&others);
-        let digest = apply(&layout, &origins, root)?;
-        Ok((digest, layout.dropped))
+        apply(layout, &origins, root)
     }
 
     fn origin(&self, source: Option<&Path>) -> Result<Origin> {
@@ -316,8 +315,8 @@ fn not_there(origin: &Origin, missing: &Missing) -> Error {
 }
 
 /// Brings what is laid out below `root`, as an archive through a pipe: what packs and unpacks
-/// layers copies these files too.
-fn apply(layout: &Layout<'_>, origins: &[&Origin], root: &Path) -> Result<Digest> {
+/// layers copies these files too. The archive's digest, and what no layer can have.
+fn apply(layout: Layout<'_>, origins: &[&Origin], root: &Path) -> Result<(Digest, Vec<Vec<u8>>)> {
     let target = Root::open(root)?;
     let (reader, writer) = std::io::pipe().doing(|| "making a pipe")?;
     let options = UnpackOptions { whiteouts: WhiteoutForm::Apply, ..UnpackOptions::default() };
@@ -326,7 +325,7 @@ fn apply(layout: &Layout<'_>, origins: &[&Origin], root: &Path) -> Result<Digest
         let packing = scope.spawn(move || {
             let mut writer = DigestWriter::new(writer);
             let written = write(layout, origins, None, &mut writer, None);
-            written.map(|_| writer.finish().0)
+            written.map(|written| (writer.finish().0, written.dropped))
         });
         let reader = BufReader::with_capacity(BUFFER, reader);
         let unpacked = Unpacker::new(target, options).and_then(|to| to.unpack(reader));
