@@ -8,6 +8,7 @@ pub mod build;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
+pub mod container;
 pub mod copy;
 pub mod error;
 pub mod inspect;

@@ -26,6 +26,7 @@ mod root;
 mod signals;
 mod terminal;
 mod user_namespace;
+mod watch;
 mod xattr;
 
 pub use atomic::{AtomicFile, write_file};
@@ -56,6 +57,7 @@ pub use terminal::{
     HiddenInput, RawTerminal, receive_file, set_nonblocking, set_terminal_size, terminal_size,
 };
 pub use user_namespace::{IdExtent, UserNamespace};
+pub use watch::DirWatch;
 pub use xattr::{
     MAX_XATTR_NAME, MAX_XATTR_VALUE, read_xattr, read_xattrs, remove_xattr, set_xattr,
 };
