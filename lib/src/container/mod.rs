@@ -1,5 +1,7 @@
 //! One container from its directory to its end.
 //!
-//! Owns what is kept of a container while it lives and afterwards: its log.
+//! Owns what stays with a container while it lives and afterwards: its monitor and its log.
 
 pub mod log;
+pub mod monitor;
+pub mod restart;

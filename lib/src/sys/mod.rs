@@ -48,7 +48,7 @@ pub use mounts::{
 pub use namespace::{NamespaceKind, namespace_kind};
 pub use netlink::{Netlink, NetlinkFamily, NetlinkReply, new_network};
 pub use pin::Pin;
-pub use poll::{Wait, wait_any};
+pub use poll::{Wait, wait_any, wait_many};
 pub use process::{available_cores, effective_uid};
 pub use remove::remove_tree;
 pub use root::{Gap, Root, Walked};

@@ -24,17 +24,22 @@ pub fn wait_any<const N: usize>(
     waits: [Wait<'_>; N],
     timeout: Option<Duration>,
 ) -> io::Result<[bool; N]> {
-    let mut places = [usize::MAX; N];
-    let mut fds = Vec::with_capacity(N);
-    for (place, wait) in places.iter_mut().zip(waits) {
+    let ready = wait_many(&waits, timeout)?;
+    let mut ready = ready.into_iter();
+    Ok(std::array::from_fn(|_| ready.next().unwrap_or(false)))
+}
+
+/// The same for a list of any length.
+pub fn wait_many(waits: &[Wait<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
+    let mut fds = Vec::with_capacity(waits.len());
+    for wait in waits {
         let (fd, flags) = match wait {
             Wait::Read(fd) => (fd, PollFlags::IN),
             Wait::Write(fd) => (fd, PollFlags::OUT),
             Wait::Gone(fd) => (fd, PollFlags::empty()),
             Wait::Never => continue,
         };
-        *place = fds.len();
-        fds.push(PollFd::from_borrowed_fd(fd, flags));
+        fds.push(PollFd::from_borrowed_fd(*fd, flags));
     }
     let timeout = timeout.map(|left| Timespec {
         tv_sec: left.as_secs().cast_signed(),
@@ -42,8 +47,13 @@ pub fn wait_any<const N: usize>(
     });
     match poll(&mut fds, timeout.as_ref()) {
         Ok(_) => {}
-        Err(rustix::io::Errno::INTR) => return Ok([false; N]),
+        Err(rustix::io::Errno::INTR) => return Ok(vec![false; waits.len()]),
         Err(error) => return Err(error.into()),
     }
-    Ok(places.map(|place| fds.get(place).is_some_and(|fd| !fd.revents().is_empty())))
+    let mut polled = fds.iter();
+    let mut is_ready = |wait: &Wait<'_>| match wait {
+        Wait::Never => false,
+        _ => polled.next().is_some_and(|fd| !fd.revents().is_empty()),
+    };
+    Ok(waits.iter().map(&mut is_ready).collect())
 }
