@@ -1,5 +1,6 @@
 //! The command line: what was said, in clap's types.
 
+mod life;
 mod run;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use creel::cli::{DocsVerb, StoreArgs};
 
+pub use life::{AttachArgs, BackgroundArgs, KillArgs, LogsArgs, NamesArgs, StartArgs, StopArgs};
 pub use run::{
     FileArgs, ImageArgs, LaterArgs, LifeArgs, LimitArgs, ProcessArgs, Pull, RunArgs, SpaceArgs,
 };
@@ -53,6 +55,27 @@ pub enum Verb {
     // As with Docker, -h is the host name here, and of a flag that is given twice the last counts.
     #[command(disable_help_flag = true, args_override_self = true)]
     Run(Box<RunArgs>),
+    /// Create a container without starting it and print its ID.
+    #[command(disable_help_flag = true, args_override_self = true)]
+    Create(Box<RunArgs>),
+    /// Start containers that were created or have ended.
+    Start(StartArgs),
+    /// Stop running containers: ask first, kill after a while.
+    Stop(StopArgs),
+    /// Stop and start containers.
+    Restart(StopArgs),
+    /// Send a signal to running containers.
+    Kill(KillArgs),
+    /// Pause all processes of containers.
+    Pause(NamesArgs),
+    /// Let the processes of paused containers continue.
+    Unpause(NamesArgs),
+    /// Wait until containers have ended and print their exit codes.
+    Wait(NamesArgs),
+    /// Print the output of a container that runs or ran in the background.
+    Logs(LogsArgs),
+    /// Connect to the standard streams of a container that runs in the background.
+    Attach(AttachArgs),
     /// List containers.
     #[command(visible_alias = "ls", alias = "list")]
     Ps(PsArgs),

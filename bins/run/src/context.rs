@@ -94,6 +94,7 @@ impl Context {
             state: self.state.clone(),
             runtime: cli::runtime_program(runtime),
             runtime_env: cli::runtime_environment(),
+            monitor: cli::monitor_program(),
         })
     }
 }

@@ -32,32 +32,22 @@ const ELSEWHERE: [(&str, &str); 23] = [
     ("version", "creel-run --version"),
 ];
 
-/// Verbs for containers in the background, and what belongs to them.
-const LATER: [&str; 24] = [
-    "attach",
+/// Verbs that a later release brings.
+const LATER: [&str; 14] = [
     "compose",
     "cp",
-    "create",
     "diff",
     "events",
     "exec",
     "healthcheck",
-    "kill",
-    "logs",
     "network",
-    "pause",
     "pod",
     "port",
     "rename",
-    "restart",
     "secret",
-    "start",
     "stats",
-    "stop",
     "top",
-    "unpause",
     "update",
-    "wait",
 ];
 
 /// Docker's longer form: `container run` is `run`.
@@ -77,9 +67,9 @@ pub fn explain(word: &OsStr) -> Option<Error> {
     let word = word.to_str()?;
     let what = match ELSEWHERE.iter().find(|(verb, _)| *verb == word) {
         Some((_, instead)) => format!("instead of `creel-run {word}` there is {instead}"),
-        None if LATER.contains(&word) => format!(
-            "creel-run {word} is not there yet: in this release containers run in the foreground"
-        ),
+        None if LATER.contains(&word) => {
+            format!("creel-run {word} is not available in this release")
+        }
         None => return None,
     };
     Some(Error::usage(format!("{what} (an image of that name: `creel-run run {word}`)")))

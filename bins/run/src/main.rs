@@ -54,7 +54,20 @@ fn main() -> ExitCode {
 /// Runs one verb; the code says how it went where that is no failure.
 fn run(cli: Cli) -> Result<u8> {
     match cli.verb {
+        Verb::Run(args) if args.background.detach => {
+            verbs::life::run_detached(&Context::new(&cli.global)?, &args)
+        }
         Verb::Run(args) => verbs::run::run(&Context::new(&cli.global)?, &args),
+        Verb::Create(args) => verbs::life::create(&Context::new(&cli.global)?, &args),
+        Verb::Start(args) => verbs::life::start(&Context::new(&cli.global)?, &args),
+        Verb::Stop(args) => verbs::life::stop(&Context::new(&cli.global)?, &args),
+        Verb::Restart(args) => verbs::life::restart(&Context::new(&cli.global)?, &args),
+        Verb::Kill(args) => verbs::life::kill(&Context::new(&cli.global)?, &args),
+        Verb::Pause(args) => verbs::life::pause(&Context::new(&cli.global)?, &args),
+        Verb::Unpause(args) => verbs::life::unpause(&Context::new(&cli.global)?, &args),
+        Verb::Wait(args) => verbs::life::wait(&Context::new(&cli.global)?, &args),
+        Verb::Logs(args) => verbs::logs::run(&Context::new(&cli.global)?, &args),
+        Verb::Attach(args) => verbs::life::attach(&Context::new(&cli.global)?, &args),
         Verb::Ps(args) => verbs::ps::run(&Context::new(&cli.global)?, &args),
         Verb::Rm(args) => verbs::rm::run(&Context::new(&cli.global)?, &args),
         Verb::Inspect(args) => verbs::inspect::run(&Context::new(&cli.global)?, &args),

@@ -1,6 +1,6 @@
 //! Reports as text or JSON.
 
-use creel::run::{Listed, Status};
+use creel::run::{Listed, LogSettings, Status};
 use creel::store::Volume;
 use serde_json::{Value, json};
 
@@ -37,6 +37,10 @@ pub fn status(listed: &Listed, since: &dyn Fn(&str) -> i64) -> String {
     match (state.status, state.exit_code) {
         (Status::Created, _) => "Created".to_owned(),
         (Status::Running, _) => format!("Up {}", ago(&state.started)),
+        (Status::Paused, _) => format!("Up {} (Paused)", ago(&state.started)),
+        (Status::Restarting, code) => {
+            format!("Restarting ({}) {} ago", code.unwrap_or(-1), ago(&state.finished))
+        }
         (Status::Exited, Some(code)) => format!("Exited ({code}) {} ago", ago(&state.finished)),
         (Status::Exited, None) => "Exited (unknown)".to_owned(),
     }
@@ -59,20 +63,12 @@ pub fn row(listed: &Listed, whole: bool, since: &dyn Fn(&str) -> i64) -> Value {
         "CreatedAt": record.created,
         "RunningFor": format!("{} ago", duration(since(&record.created))),
         "Status": status(listed, since),
-        "State": state_word(listed.state.status),
+        "State": listed.state.status.word(),
         "Ports": if listed.state.status == Status::Running { record.exposed.join(", ") } else { String::new() },
         "Names": record.name,
         "Labels": labels.join(","),
         "Networks": record.network,
     })
-}
-
-fn state_word(status: Status) -> &'static str {
-    match status {
-        Status::Created => "created",
-        Status::Running => "running",
-        Status::Exited => "exited",
-    }
 }
 
 /// Everything about one container, in Docker's names.
@@ -105,8 +101,10 @@ pub fn container(listed: &Listed) -> Value {
         "Path": path,
         "Args": arguments,
         "State": {
-            "Status": state_word(state.status),
-            "Running": state.status == Status::Running,
+            "Status": state.status.word(),
+            "Running": state.status.is_up(),
+            "Paused": state.status == Status::Paused,
+            "Restarting": state.status == Status::Restarting,
             "Pid": state.pid.unwrap_or(0),
             "ExitCode": state.exit_code.unwrap_or(if state.status == Status::Exited { -1 } else { 0 }),
             "Error": state.error,
@@ -114,10 +112,16 @@ pub fn container(listed: &Listed) -> Value {
             "FinishedAt": state.finished.as_deref().unwrap_or(NEVER),
         },
         "Image": record.image_id,
+        "RestartCount": state.restarts,
         "Name": format!("/{}", record.name),
         "Mounts": mounts,
         "HostConfig": {
             "AutoRemove": record.remove,
+            "RestartPolicy": {
+                "Name": record.restart.name(),
+                "MaximumRetryCount": record.restart.retries(),
+            },
+            "LogConfig": {"Type": record.log.driver.name(), "Config": log_config(&record.log)},
             "NetworkMode": record.network,
             "Privileged": record.privileged,
         },
@@ -136,6 +140,12 @@ pub fn container(listed: &Listed) -> Value {
         },
         "NetworkSettings": {"IPAddress": record.address.map(|a| a.to_string()).unwrap_or_default()},
     })
+}
+
+fn log_config(log: &LogSettings) -> Value {
+    let size = log.max_size.map(|size| ("max-size".to_owned(), json!(size.to_string())));
+    let files = log.max_files.map(|files| ("max-file".to_owned(), json!(files.to_string())));
+    Value::Object(size.into_iter().chain(files).collect())
 }
 
 /// Everything about one volume, in Docker's names.

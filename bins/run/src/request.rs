@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use creel::container::restart::RestartPolicy;
 use creel::error::{Error, IoContext, Result};
-use creel::run::{Network, Origin, Pull, RunRequest, check_name};
+use creel::run::{LogDriver, LogSettings, Network, Origin, Pull, RunRequest, check_name};
 use creel::runtime::files::Dns;
 use creel::runtime::flags::{self, merge_env};
 use creel::runtime::options::{
@@ -16,7 +17,9 @@ use creel::runtime::options::{
 use creel::runtime::{Attached, CDI_DIRECTORIES, CdiName, RunOptions};
 use creel::sys::terminal_size;
 
-use crate::args::{FileArgs, LaterArgs, LifeArgs, LimitArgs, ProcessArgs, RunArgs, SpaceArgs};
+use crate::args::{
+    BackgroundArgs, FileArgs, LaterArgs, LifeArgs, LimitArgs, ProcessArgs, RunArgs, SpaceArgs,
+};
 
 /// Most bytes of a file that a flag names.
 const MAX_FILE: u64 = 16 << 20;
@@ -72,7 +75,55 @@ pub fn read(args: &RunArgs) -> Result<RunRequest> {
         timeout: life.timeout.filter(|s| *s > 0).map(Duration::from_secs),
         cidfile: life.cidfile.clone(),
         pidfile: life.pidfile.clone(),
+        restart: restart(args)?,
+        log: log_settings(&args.background)?,
     })
+}
+
+fn restart(args: &RunArgs) -> Result<RestartPolicy> {
+    let policy = RestartPolicy::parse(args.background.restart.as_deref().unwrap_or_default())?;
+    match (policy, args.life.rm) {
+        (RestartPolicy::No, _) | (_, false) => Ok(policy),
+        (_, true) => {
+            Err(Error::usage("conflicting options: cannot specify both --restart and --rm"))
+        }
+    }
+}
+
+fn log_settings(args: &BackgroundArgs) -> Result<LogSettings> {
+    let driver = match args.log_driver.as_deref() {
+        None => LogDriver::default(),
+        Some(name) => {
+            let found = LogDriver::ALL.iter().find(|(known, _)| *known == name);
+            found.map(|(_, driver)| *driver).ok_or_else(|| {
+                Error::usage(format!(
+                    "invalid value {name:?} for --log-driver: expected local, json-file or none"
+                ))
+            })?
+        }
+    };
+    let mut settings = LogSettings { driver, ..LogSettings::default() };
+    for option in &args.log_opt {
+        let wrong = || Error::usage(format!("invalid value {option:?} for --log-opt"));
+        match option.split_once('=').ok_or_else(wrong)? {
+            ("max-size", size) => {
+                settings.max_size = Some(
+                    flags::parse_size(size)
+                        .map_err(|error| error.while_doing("--log-opt max-size"))?,
+                );
+            }
+            ("max-file", count) => {
+                let count = count.parse().ok().filter(|count| *count > 0).ok_or_else(wrong)?;
+                settings.max_files = Some(count);
+            }
+            (name, _) => {
+                return Err(Error::usage(format!(
+                    "unknown log option {name:?} for --log-opt: expected max-size or max-file"
+                )));
+            }
+        }
+    }
+    Ok(settings)
 }
 
 /// The streams named with `-a`; standard input needs `-i` too.
@@ -117,11 +168,8 @@ fn named_devices(args: &FileArgs) -> Result<Vec<CdiName>> {
 /// What only containers in the background can have.
 fn refuse_later(later: &LaterArgs) -> Result<()> {
     let wanted = [
-        (later.detach, "--detach"),
         (!later.publish.is_empty(), "--publish"),
         (later.publish_all, "--publish-all"),
-        (later.restart.as_deref().is_some_and(|r| !matches!(r, "no" | "never" | "")), "--restart"),
-        (later.detach_keys.as_deref().is_some_and(|keys| !keys.is_empty()), "--detach-keys"),
         (!later.volumes_from.is_empty(), "--volumes-from"),
         (!later.link.is_empty(), "--link"),
         (later.ip.is_some(), "--ip"),
@@ -138,8 +186,8 @@ fn refuse_later(later: &LaterArgs) -> Result<()> {
     ];
     match wanted.iter().find(|(given, _)| *given) {
         Some((_, flag)) => Err(Error::unsupported(format!(
-            "{flag} is not supported yet: in this release containers run in the foreground, \
-             without published ports and named networks"
+            "{flag} is not supported yet: this release has no published ports, named networks and \
+             health checks"
         ))),
         None => Ok(()),
     }

@@ -8,7 +8,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 /// What sort of failure it was. Decides retries and exit codes, nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum ErrorKind {
     /// The thing named does not exist.
     NotFound,

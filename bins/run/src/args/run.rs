@@ -6,6 +6,8 @@ use clap::{ArgAction, Args, ValueEnum};
 use creel::cli::Style;
 use creel::spec::Platform;
 
+use super::BackgroundArgs;
+
 /// When an image is fetched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Pull {
@@ -54,6 +56,8 @@ pub struct RunArgs {
     pub spaces: SpaceArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    pub background: BackgroundArgs,
     #[command(flatten)]
     pub later: LaterArgs,
 }
@@ -376,20 +380,13 @@ pub struct LimitArgs {
     pub ulimit: Vec<String>,
 }
 
-/// Flags that belong to containers in the background, which a later release brings: known, so
-/// that they can be refused in plain words.
+/// Flags that a later release brings: known, so that they can be refused in plain words.
 #[derive(Args)]
 pub struct LaterArgs {
-    #[arg(short, long, hide = true)]
-    pub detach: bool,
     #[arg(short, long, hide = true, value_name = "PORT")]
     pub publish: Vec<String>,
     #[arg(short = 'P', long, hide = true)]
     pub publish_all: bool,
-    #[arg(long, hide = true)]
-    pub restart: Option<String>,
-    #[arg(long, hide = true)]
-    pub detach_keys: Option<String>,
     #[arg(long, hide = true)]
     pub volumes_from: Vec<String>,
     #[arg(long, hide = true)]
@@ -416,10 +413,6 @@ pub struct LaterArgs {
     pub health_start_interval: Option<String>,
     #[arg(long, hide = true)]
     pub no_healthcheck: bool,
-    #[arg(long, hide = true)]
-    pub log_driver: Option<String>,
-    #[arg(long, hide = true)]
-    pub log_opt: Vec<String>,
     #[arg(long, hide = true)]
     pub pod: Option<String>,
 }

@@ -1,4 +1,7 @@
+mod attach;
 pub mod inspect;
+pub mod life;
+pub mod logs;
 pub mod ps;
 pub mod rm;
 pub mod run;

@@ -2,7 +2,7 @@
 
 use creel::cli;
 use creel::error::{Error, Result};
-use creel::run::{self, Listed, Status};
+use creel::run::{self, Listed};
 use serde_json::Value;
 
 use super::line;
@@ -27,7 +27,7 @@ pub fn run(context: &Context, args: &PsArgs) -> Result<u8> {
     let by_status = filters.iter().any(|filter| filter.key == "status" || filter.key == "exited");
     let all = args.all || last.is_some() || by_status;
     let mut listed = run::list(&engine)?;
-    listed.retain(|one| (all || one.state.status == Status::Running) && accepted(&filters, one));
+    listed.retain(|one| (all || one.state.status.is_up()) && accepted(&filters, one));
     listed.truncate(last.unwrap_or(usize::MAX));
     print(args, &listed)?;
     Ok(0)

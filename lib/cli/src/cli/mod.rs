@@ -15,7 +15,7 @@ pub use docs::DocsVerb;
 pub use durable::StoreArgs;
 pub use environment::{Surroundings, given_credential};
 pub use failure::{exit_code, report_failure};
-pub use oci_runtime::{runtime_environment, runtime_program};
+pub use oci_runtime::{monitor_program, runtime_environment, runtime_program};
 pub use progress::{Style, listener, with_requests};
 pub use size::{Columns, bytes, table};
 pub use speech::{print, say};

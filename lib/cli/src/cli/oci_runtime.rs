@@ -30,6 +30,16 @@ pub fn runtime_program(named: Option<&Path>) -> PathBuf {
     }
 }
 
+/// The program that stays with a container in the background: beside this program, or where
+/// packages install it.
+pub fn monitor_program() -> PathBuf {
+    const NAME: &str = "creel-monitor";
+    const INSTALLED: &str = "/usr/libexec/creel/creel-monitor";
+    let own = std::env::current_exe().ok();
+    let beside = own.as_deref().and_then(Path::parent).map(|folder| folder.join(NAME));
+    beside.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from(INSTALLED))
+}
+
 /// The runtime's environment: nothing of a person's own but what it cannot do without.
 pub fn runtime_environment() -> Vec<(OsString, OsString)> {
     let mut environment = vec![("PATH".into(), SYSTEM.into())];

@@ -48,8 +48,8 @@ pub use mounts::{
 pub use namespace::{NamespaceKind, namespace_kind};
 pub use netlink::{Netlink, NetlinkFamily, NetlinkReply, new_network};
 pub use pin::Pin;
-pub use poll::{Wait, wait_any, wait_many};
-pub use process::{available_cores, effective_uid};
+pub use poll::{Wait, wait_any, wait_many, write_patiently};
+pub use process::{available_cores, drop_standard_streams, effective_uid, into_background};
 pub use remove::remove_tree;
 pub use root::{Gap, Root, Walked};
 pub use signals::{SignalQueue, die_of_closed_pipe, no_sigpipe_here};

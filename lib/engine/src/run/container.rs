@@ -10,6 +10,7 @@ use super::image::Chosen;
 use super::mounts::{Ground, Planned};
 use super::pidfile::PidFile;
 use super::record::{ContainerRecord, State, Status, now};
+use super::stay::{KeptRequest, stay_with};
 use super::supply::{Fetcher, Supply};
 use super::users::{self, Choice};
 use super::{Engine, Finished, Network, Origin, RunRequest, ident, leftover, listing};
@@ -17,12 +18,15 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::network::Attachment;
 use crate::runtime::binfmt::runs_foreign;
 use crate::runtime::devices::{find_devices, find_rated};
+use crate::runtime::flags::parse_signal;
 use crate::runtime::options::{NamespaceMode, UserMode};
 use crate::runtime::{
     Accounts, Bundle, CdiEdits, Container, Control, HostFacts, ImageDefaults, Look, Outcome,
-    Person, Runtime, Sources, Streams, build, check_options, find_program, prepare, resolve_cdi,
+    Person, RunOptions, Runtime, Sources, Streams, build, check_options, find_program, prepare,
+    resolve_cdi,
 };
 use crate::snapshot::{Snapshot, SnapshotOptions};
+use crate::spec::Descriptor;
 use crate::store::ContainerDir;
 use crate::sys::{self, Root, SignalQueue, UserNamespace};
 
@@ -41,9 +45,19 @@ const REFUSED: [i32; 2] = [1, 255];
 pub(super) struct Run<'a> {
     pub(super) engine: &'a Engine,
     pub(super) request: &'a RunRequest,
-    pub(super) signals: &'a SignalQueue,
+    pub(super) attendance: Attendance<'a>,
     pub(super) warn: &'a mut dyn FnMut(&str),
     pub(super) began: &'a mut dyn FnMut(&str),
+}
+
+/// Who looks after the container while it runs.
+pub(super) enum Attendance<'a> {
+    /// This process, with its own streams and signals.
+    Here(&'a SignalQueue),
+    /// This process in the background; it is told when the container has been started.
+    Stays(&'a dyn Fn()),
+    /// Nobody: it is only made.
+    Absent,
 }
 
 /// What was made for a container, apart from its tree.
@@ -59,6 +73,27 @@ struct Place {
 }
 
 /// What a container is made from.
+struct Found {
+    host: HostFacts,
+    image: ImageDefaults,
+    chosen: Option<Chosen>,
+    planned: Planned,
+    named: CdiEdits,
+}
+
+impl Found {
+    fn making(&self) -> Making<'_> {
+        Making {
+            host: &self.host,
+            image: &self.image,
+            chosen: self.chosen.as_ref(),
+            planned: &self.planned,
+            named: self.named.clone(),
+        }
+    }
+}
+
+/// The same, lent.
 struct Making<'a> {
     host: &'a HostFacts,
     image: &'a ImageDefaults,
@@ -71,14 +106,79 @@ impl Run<'_> {
     pub(super) fn carry_out(
         mut self,
         supply: &mut dyn FnMut() -> Result<Supply>,
+        signals: &SignalQueue,
     ) -> Result<Finished> {
+        let found = self.find(supply, signals)?;
+        let made = found.making();
+        let mut place = self.make_place(&made)?;
+        (self.began)(place.held.id());
+        let ran = self.in_place(&mut place, &made);
+        self.finish(place, &found.planned, ran)
+    }
+
+    /// Makes a container that is not started; returns its ID.
+    pub(super) fn create(
+        mut self,
+        supply: &mut dyn FnMut() -> Result<Supply>,
+        signals: &SignalQueue,
+    ) -> Result<String> {
+        let found = self.find(supply, signals)?;
+        let place = self.make_place(&found.making())?;
+        let id = place.held.id().to_owned();
+        let kept = found.planned.make_volumes(self.engine).and_then(|()| {
+            let mut request = self.request.clone();
+            found.planned.settle(&mut request.options.mounts);
+            request.options.namespaces.user = place.user_mode.clone();
+            let manifest = found.chosen.as_ref().map(|chosen| chosen.image.manifest().descriptor());
+            KeptRequest { request, manifest }.write(&place.held)
+        });
+        match kept {
+            Ok(()) => place.held.rest().map(|()| id),
+            Err(error) => {
+                let _ = leftover::remove_with_volumes(self.engine, place.held, &place.record);
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts a container that was made before, and stays until its end.
+    pub(super) fn stay(
+        mut self,
+        held: ContainerDir,
+        record: ContainerRecord,
+        manifest: Option<&Descriptor>,
+    ) -> Result<Finished> {
+        let host = HostFacts::gather(self.request.options.privileged)?;
+        let chosen = manifest.map(|manifest| Chosen::known(self.engine, manifest)).transpose()?;
+        let found = Found {
+            host,
+            named: resolve_cdi(&self.request.cdi_directories, &self.request.named_devices)?,
+            image: chosen.as_ref().map(Chosen::defaults).unwrap_or_default(),
+            planned: Planned::again(self.engine, self.request)?,
+            chosen,
+        };
+        let state = self.engine.state_of(held.id());
+        leftover::remove_state(&state)?;
+        make_state(&state)?;
+        let user_mode = self.request.options.namespaces.user.clone();
+        let mut place = Place { held, state, record, attachment: None, user_mode, users: None };
+        let ran = self.in_place(&mut place, &found.making());
+        self.finish(place, &found.planned, ran)
+    }
+
+    /// All that a container is made from, fetched if need be.
+    fn find(
+        &mut self,
+        supply: &mut dyn FnMut() -> Result<Supply>,
+        signals: &SignalQueue,
+    ) -> Result<Found> {
         let host = HostFacts::gather(self.request.options.privileged)?;
         for warning in check_options(&self.request.options, &host)? {
             (self.warn)(&warning);
         }
         let named = resolve_cdi(&self.request.cdi_directories, &self.request.named_devices)?;
         leftover::sweep(self.engine);
-        let mut fetcher = Fetcher::new(supply, self.signals);
+        let mut fetcher = Fetcher::new(supply, signals);
         let chosen = match &self.request.origin {
             Origin::Image(name) => {
                 Some(Chosen::find(self.engine, self.request, name, &mut fetcher)?)
@@ -91,17 +191,7 @@ impl Run<'_> {
         }
         let image = chosen.as_ref().map(Chosen::defaults).unwrap_or_default();
         let planned = Planned::make(self.engine, self.request, &image, &mut fetcher)?;
-        let made = Making {
-            host: &host,
-            image: &image,
-            chosen: chosen.as_ref(),
-            planned: &planned,
-            named,
-        };
-        let mut place = self.make_place(&made)?;
-        (self.began)(place.held.id());
-        let ran = self.in_place(&mut place, &made);
-        self.finish(place, &planned, ran)
+        Ok(Found { host, image, chosen, planned, named })
     }
 
     /// The container's directory with its record.
@@ -120,8 +210,9 @@ impl Run<'_> {
         let mut record = self.record(&id, name, made, &state);
         record.id_span = choice.span;
         let written = record.write(&held).and_then(|()| {
-            let making = || format!("making directory {}", state.display());
-            DirBuilder::new().recursive(true).mode(0o700).create(&state).doing(making)?;
+            if !matches!(self.attendance, Attendance::Absent) {
+                make_state(&state)?;
+            }
             self.request.cidfile.as_deref().map_or(Ok(()), |path| write_new(path, &id))
         });
         match written {
@@ -188,6 +279,10 @@ impl Run<'_> {
             interactive: self.request.attached.stdin,
             privileged: options.privileged,
             state_dir: state.to_owned(),
+            restart: self.request.restart,
+            log: self.request.log.clone(),
+            stop_signal: stop_signal(options, image),
+            stop_timeout: options.stop_timeout,
             ..ContainerRecord::default()
         }
     }
@@ -242,7 +337,7 @@ impl Run<'_> {
         // What is in a mount may change until it is started.
         let suspicion = find(Look::ThroughMounts).err();
         let bundle = Bundle::write(state, held.id(), &built.spec)?;
-        match (self.attend(&bundle, made.host), suspicion) {
+        match (self.attend(place, &bundle, made.host), suspicion) {
             // The runtime's words are not read; what it saw is looked at.
             (Err(error), _) if error.kind() == ErrorKind::Failed => {
                 match find(Look::ThroughMounts) {
@@ -305,12 +400,19 @@ impl Run<'_> {
     }
 
     /// Runs the bundle and looks after it.
-    fn attend(&self, bundle: &Bundle, host: &HostFacts) -> Result<Finished> {
+    fn attend(&self, place: &Place, bundle: &Bundle, host: &HostFacts) -> Result<Finished> {
         let runtime = self.engine.runtime(host);
+        let signals = match self.attendance {
+            Attendance::Here(signals) => signals,
+            Attendance::Stays(started) => {
+                return stay_with(&place.held, &place.record, bundle, runtime, started);
+            }
+            Attendance::Absent => return Err(Error::unsupported("nobody attends the container")),
+        };
         let watch =
             self.request.pidfile.as_deref().map(|path| PidFile::watch(bundle, path)).transpose()?;
         let control = Control {
-            signals: Some(self.signals),
+            signals: Some(signals),
             drop_signals: !self.request.proxy_signals,
             timeout: self.request.timeout,
             cancel: None,
@@ -363,7 +465,11 @@ impl Run<'_> {
         let began = listing::started(self.engine, held.id());
         let detached = attachment.map_or(Ok(()), Attachment::detach);
         let swept = leftover::remove_state(&state);
-        let ended = match started && !self.request.remove {
+        let stays = matches!(self.attendance, Attendance::Stays(_));
+        let ended = match (started || stays) && !self.request.remove {
+            // The monitor has written down how it ended.
+            true if started && stays => held.rest(),
+            true if stays => not_started(&ran).write(&held).and_then(|()| held.rest()),
             true => {
                 let code = match &ran {
                     Ok(Finished::Exited(code)) => Some(*code),
@@ -410,6 +516,28 @@ impl Engine {
             env: self.runtime_env.clone(),
         }
     }
+}
+
+/// The directory of a container's state.
+fn make_state(state: &Path) -> Result<()> {
+    let making = || format!("making directory {}", state.display());
+    DirBuilder::new().recursive(true).mode(0o700).create(state).doing(making)
+}
+
+/// What is written down of a container that could not be started.
+fn not_started(ran: &Result<Finished>) -> State {
+    let (code, error) = match ran {
+        Ok(Finished::CannotStart(reason)) => (i32::from(reason.code), reason.to_string()),
+        Err(error) => (128, error.chain()),
+        Ok(_) => (0, String::new()),
+    };
+    State { exit_code: Some(code), error, ..State::default() }
+}
+
+/// The person's stop signal, or the image's; none if neither says.
+fn stop_signal(options: &RunOptions, image: &ImageDefaults) -> Option<i32> {
+    let own = options.stop_signal.map(|signal| signal.0);
+    own.or_else(|| parse_signal(&image.stop_signal).ok().map(|signal| signal.0))
 }
 
 fn write_new(path: &Path, text: &str) -> Result<()> {

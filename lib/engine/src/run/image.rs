@@ -58,6 +58,23 @@ impl Chosen {
         }
     }
 
+    /// An image that is in the store, by name or by the first digits of its ID.
+    pub(super) fn held(engine: &Engine, text: &str) -> Result<Option<Chosen>> {
+        match Location::parse(text, Bare::Store)? {
+            Location::Store(name) => look(&engine.store, text, &name, None),
+            _ => Ok(None),
+        }
+    }
+
+    /// The image of a container that was made before.
+    pub(super) fn known(engine: &Engine, manifest: &Descriptor) -> Result<Chosen> {
+        let manifest = engine.store.manifest(manifest)?;
+        let digest = manifest.digest().clone();
+        let missing =
+            || Error::not_found(format!("the container's image {digest} is not in the store"));
+        chosen(&engine.store, manifest, None)?.ok_or_else(missing)
+    }
+
     /// What must stay in the store for its containers.
     pub(super) fn needs(&self) -> Vec<Digest> {
         vec![self.image.manifest().digest().clone()]

@@ -5,9 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::record::{ContainerRecord, State, Status};
 use super::{Engine, leftover};
-use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::runtime::options::Signal;
-use crate::runtime::{Bundle, HostFacts};
+use crate::error::{Error, ErrorKind, Result};
+use crate::runtime::Bundle;
 
 /// How long a container that was killed may take to go.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -42,9 +41,15 @@ fn look(engine: &Engine, id: &str) -> Result<Option<Listed>> {
     let mut state = State::read(&path)?;
     if held {
         let bundle = Bundle { dir: engine.state_of(id), id: id.to_owned() };
-        state.pid = bundle.pid();
-        state.started = started(engine, id);
-        state.status = if state.pid.is_some() { Status::Running } else { Status::Created };
+        // A monitor writes down what it knows; others leave the runtime's word.
+        if !state.status.is_up() {
+            state.pid = bundle.pid();
+            state.started = started(engine, id);
+            state.status = if state.pid.is_some() { Status::Running } else { Status::Created };
+        }
+        if state.status == Status::Running && super::life::is_paused(engine, id) {
+            state.status = Status::Paused;
+        }
     }
     Ok(Some(Listed { record, state }))
 }
@@ -96,7 +101,8 @@ fn named(engine: &Engine, name: &str) -> Result<Option<String>> {
 /// # Errors
 /// `NotFound`; `Busy` when it runs.
 pub fn remove(engine: &Engine, text: &str, force: bool, volumes: bool) -> Result<()> {
-    let Listed { record, .. } = find(engine, text)?;
+    let listed = find(engine, text)?;
+    let record = &listed.record;
     let deadline = Instant::now() + PATIENCE;
     let mut failed = None;
     loop {
@@ -117,7 +123,7 @@ pub fn remove(engine: &Engine, text: &str, force: bool, volumes: bool) -> Result
                 return Err(failed.unwrap_or_else(|| Error::new(ErrorKind::Busy, what)));
             }
             Ok(None) => {
-                failed = match kill(engine, &record) {
+                failed = match super::life::kill_to_remove(engine, &listed) {
                     // It may have ended meanwhile, or another may have killed it.
                     Err(error) if error.kind() == ErrorKind::Failed => Some(error),
                     killed => killed.map(|()| None)?,
@@ -127,22 +133,11 @@ pub fn remove(engine: &Engine, text: &str, force: bool, volumes: bool) -> Result
             Ok(Some(held)) => {
                 leftover::remove_state(&engine.state_of(&record.id))?;
                 return match volumes {
-                    true => leftover::remove_with_volumes(engine, held, &record),
+                    true => leftover::remove_with_volumes(engine, held, record),
                     false => held.remove(),
                 };
             }
             Err(error) => return Err(error),
         }
     }
-}
-
-fn kill(engine: &Engine, record: &ContainerRecord) -> Result<()> {
-    let bundle = Bundle { dir: engine.state_of(&record.id), id: record.id.clone() };
-    if bundle.pid().is_none() {
-        return Ok(());
-    }
-    let runtime = engine.runtime(&HostFacts::gather(false)?);
-    runtime
-        .kill(&bundle, Signal(libc::SIGKILL))
-        .doing(|| format!("killing container {}", record.name))
 }

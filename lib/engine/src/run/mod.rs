@@ -13,11 +13,13 @@ mod etc;
 mod ident;
 mod image;
 mod leftover;
+mod life;
 mod listing;
 mod mounts;
 mod pidfile;
 mod record;
 mod spaces;
+mod stay;
 mod supply;
 mod users;
 mod volumes;
@@ -28,11 +30,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use ident::{check_name, new_id, new_name};
+pub use life::{
+    Logs, Started, attach, create, kill, logs, pause, restart, start, stop, unpause, wait,
+};
 pub use listing::{Listed, find, list, remove};
-pub use record::{ContainerRecord, IdSpan, MountRecord, State, Status, seconds_since};
+pub use record::{
+    ContainerRecord, IdSpan, LogDriver, LogSettings, MountRecord, State, Status, seconds_since,
+};
+use serde::{Deserialize, Serialize};
+pub use stay::{StayOrder, StayReport, stay};
 pub use supply::Supply;
 pub use volumes::{create_volume, prune_volumes, remove_volume};
 
+use crate::container::restart::RestartPolicy;
 use crate::error::Result;
 use crate::runtime::files::Dns;
 use crate::runtime::flags::HostEntry;
@@ -53,10 +63,12 @@ pub struct Engine {
     pub runtime: PathBuf,
     /// The runtime's whole environment.
     pub runtime_env: Vec<(OsString, OsString)>,
+    /// The program that stays with a container in the background.
+    pub monitor: PathBuf,
 }
 
 /// What a container's tree is made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// An image, as the person named it.
     Image(String),
@@ -65,7 +77,7 @@ pub enum Origin {
 }
 
 /// When an image is fetched.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pull {
     /// Before every run.
     Always,
@@ -79,7 +91,7 @@ pub enum Pull {
 }
 
 /// One run, as a person asked for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunRequest {
     /// What its tree is made of.
     pub origin: Origin,
@@ -117,10 +129,14 @@ pub struct RunRequest {
     pub cidfile: Option<PathBuf>,
     /// Where to write the ID of its first process.
     pub pidfile: Option<PathBuf>,
+    /// Whether it starts again when it has ended; in the background alone.
+    pub restart: RestartPolicy,
+    /// What becomes of its output in the background.
+    pub log: LogSettings,
 }
 
 /// How a container is connected.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Network {
     /// To the default bridge.
     #[default]
@@ -172,5 +188,6 @@ pub fn run(
 ) -> Result<Finished> {
     let request = &users::settled(request)?;
     spaces::check(&request.options.namespaces)?;
-    container::Run { engine, request, signals, warn, began }.carry_out(supply)
+    let attendance = container::Attendance::Here(signals);
+    container::Run { engine, request, attendance, warn, began }.carry_out(supply, signals)
 }

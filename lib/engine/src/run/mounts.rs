@@ -63,7 +63,7 @@ impl Planned {
     ) -> Result<Planned> {
         let mut planned = Planned::default();
         for mount in &request.options.mounts {
-            planned.add(engine, request, mount, fetcher)?;
+            planned.add(mount, |name| Chosen::find(engine, request, name, fetcher))?;
         }
         let covered =
             |target: &str| request.options.mounts.iter().any(|mount| mount.target == target);
@@ -82,12 +82,57 @@ impl Planned {
         Ok(planned)
     }
 
+    /// The same for a container that was made before: names are settled, images are in the store.
+    pub(super) fn again(engine: &Engine, request: &RunRequest) -> Result<Planned> {
+        let mut planned = Planned::default();
+        for mount in &request.options.mounts {
+            let find = |name: &str| {
+                Chosen::held(engine, name)?.ok_or_else(|| {
+                    Error::not_found(format!(
+                        "the image {name} that is mounted at {} is not in the store",
+                        mount.target
+                    ))
+                })
+            };
+            planned.add(mount, find)?;
+        }
+        Ok(planned)
+    }
+
+    /// Makes the volumes that are missing.
+    pub(super) fn make_volumes(&self, engine: &Engine) -> Result<()> {
+        self.volumes
+            .iter()
+            .try_for_each(|planned| engine.store.ensure_volume(&planned.volume).map(drop))
+    }
+
+    /// Writes the names that were chosen into the mounts that were asked for.
+    pub(super) fn settle(&self, mounts: &mut Vec<MountRequest>) {
+        for planned in &self.volumes {
+            let chosen = Some(planned.volume.name.clone());
+            match mounts.iter_mut().find(|mount| mount.target == planned.target) {
+                Some(mount) => {
+                    if let MountSource::Volume { name, .. } = &mut mount.source {
+                        *name = chosen;
+                    }
+                }
+                None => mounts.push(MountRequest::new(
+                    planned.target.clone(),
+                    MountSource::Volume {
+                        name: chosen,
+                        no_copy: false,
+                        options: BTreeMap::new(),
+                        labels: BTreeMap::new(),
+                    },
+                )),
+            }
+        }
+    }
+
     fn add(
         &mut self,
-        engine: &Engine,
-        request: &RunRequest,
         mount: &MountRequest,
-        fetcher: &mut Fetcher<'_>,
+        find: impl FnOnce(&str) -> Result<Chosen>,
     ) -> Result<()> {
         if mount.chown {
             return Err(Error::unsupported(format!(
@@ -124,7 +169,7 @@ impl Planned {
                 self.images.push(PlannedImage {
                     target: mount.target.clone(),
                     name: name.clone(),
-                    chosen: Chosen::find(engine, request, name, fetcher)?,
+                    chosen: find(name)?,
                     writable: *writable,
                     part: mount.subpath.clone(),
                 });

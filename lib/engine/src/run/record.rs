@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::log::{LogFormat, LogLimits};
+use crate::container::restart::RestartPolicy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::Digest;
 use crate::store::ContainerDir;
@@ -68,6 +70,74 @@ pub struct ContainerRecord {
     pub privileged: bool,
     /// Its state on memory.
     pub state_dir: PathBuf,
+    /// Whether it starts again.
+    pub restart: RestartPolicy,
+    /// What becomes of its output.
+    pub log: LogSettings,
+    /// The number of the signal that stops it; none: `SIGTERM`.
+    pub stop_signal: Option<i32>,
+    /// Seconds until it is killed then; none: 10.
+    pub stop_timeout: Option<i64>,
+}
+
+/// What becomes of a container's output.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LogSettings {
+    /// Where it goes.
+    pub driver: LogDriver,
+    /// Bytes after which a new file begins; none: the driver's own.
+    pub max_size: Option<u64>,
+    /// Files that are kept; none: the driver's own.
+    pub max_files: Option<u32>,
+}
+
+/// `--log-driver`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogDriver {
+    /// Files in the form that kubelet reads.
+    #[default]
+    Local,
+    /// Files in the form of Docker's driver of this name.
+    JsonFile,
+    /// Nowhere.
+    None,
+}
+
+impl LogDriver {
+    /// All, by name.
+    pub const ALL: [(&'static str, LogDriver); 3] = [
+        ("local", LogDriver::Local),
+        ("json-file", LogDriver::JsonFile),
+        ("none", LogDriver::None),
+    ];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        LogDriver::ALL.iter().find(|(_, driver)| *driver == self).map_or("", |(name, _)| name)
+    }
+
+    /// How its files are written; `None` without files.
+    pub fn format(self) -> Option<LogFormat> {
+        match self {
+            LogDriver::Local => Some(LogFormat::Cri),
+            LogDriver::JsonFile => Some(LogFormat::Json),
+            LogDriver::None => None,
+        }
+    }
+}
+
+impl LogSettings {
+    /// How much is kept. Docker keeps everything of `json-file` unless told otherwise; that fills
+    /// disks, so both drivers are limited here.
+    pub fn limits(&self) -> LogLimits {
+        let usual = LogLimits::default();
+        LogLimits {
+            max_size: self.max_size.or(usual.max_size),
+            max_files: self.max_files.unwrap_or(usual.max_files),
+        }
+    }
 }
 
 /// A run of IDs.
@@ -104,8 +174,30 @@ pub enum Status {
     Created,
     /// It runs.
     Running,
+    /// All of its processes are stopped.
+    Paused,
+    /// It has ended and is about to start again.
+    Restarting,
     /// It has ended.
     Exited,
+}
+
+impl Status {
+    /// Docker's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Restarting => "restarting",
+            Status::Exited => "exited",
+        }
+    }
+
+    /// Whether it has processes, or will have them again without being started.
+    pub fn is_up(self) -> bool {
+        matches!(self, Status::Running | Status::Paused | Status::Restarting)
+    }
 }
 
 /// What changes in a container's life.
@@ -124,6 +216,10 @@ pub struct State {
     pub started: Option<String>,
     /// RFC 3339.
     pub finished: Option<String>,
+    /// How often it was started again since it was started by hand.
+    pub restarts: u32,
+    /// Whether it was stopped on purpose.
+    pub stopped: bool,
 }
 
 impl ContainerRecord {
@@ -134,7 +230,7 @@ impl ContainerRecord {
 
     /// Reads it; `None` when there is none, as for what `build` keeps.
     pub(super) fn read(container: &Path) -> Result<Option<ContainerRecord>> {
-        read(&container.join(RECORD))
+        read_record(&container.join(RECORD))
     }
 }
 
@@ -146,7 +242,7 @@ impl State {
 
     /// Reads it.
     pub(super) fn read(container: &Path) -> Result<State> {
-        Ok(read(&container.join(STATE))?.unwrap_or_default())
+        Ok(read_record(&container.join(STATE))?.unwrap_or_default())
     }
 }
 
@@ -161,12 +257,13 @@ pub fn seconds_since(moment: &str) -> i64 {
     then.map_or(0, |then| (jiff::Timestamp::now().as_second() - then.as_second()).max(0))
 }
 
-fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
+pub(super) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value)
         .map_err(|error| Error::caused(ErrorKind::Failed, "writing a container's record", error))
 }
 
-fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>> {
+/// Reads a small JSON file; `None` when there is none.
+pub(super) fn read_record<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>> {
     use std::io::Read;
     let reading = || format!("reading {}", path.display());
     let mut text = Vec::new();

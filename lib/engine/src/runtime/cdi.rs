@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::devices::{FoundDevice, HostDevice, find};
 use crate::error::{Error, ErrorKind, IoContext, Result};
@@ -22,7 +22,7 @@ const MAX_FILES: usize = 1024;
 const MAX_FILE: u64 = 4 << 20;
 
 /// `vendor.com/class=device`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CdiName {
     /// `vendor.com/class`.
     pub kind: String,

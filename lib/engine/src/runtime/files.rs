@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::flags::{HostAddress, HostEntry};
 use crate::error::{Error, IoContext, Result};
 use crate::sys;
+use serde::{Deserialize, Serialize};
 
 /// Where [`hosts`] goes.
 pub const HOSTS: &str = "/etc/hosts";
@@ -126,7 +127,7 @@ pub fn write(
 }
 
 /// What a person wants of name servers; empty lists follow the host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dns {
     /// `--dns`.
     pub servers: Vec<IpAddr>,

@@ -10,6 +10,7 @@ pub mod binfmt;
 pub mod capabilities;
 pub mod cdi;
 pub mod config;
+pub mod detached;
 pub mod devices;
 pub mod files;
 pub mod flags;
@@ -29,6 +30,7 @@ mod view;
 
 pub use cdi::{CDI_DIRECTORIES, CdiEdits, CdiName, resolve_cdi};
 pub use config::{Built, Container, build, check_options, to_json};
+pub use detached::StartedContainer;
 pub use foreground::{Control, Outcome};
 pub use host::{HostFacts, HostNames};
 pub use lookup::{CannotStart, Look, find_program};

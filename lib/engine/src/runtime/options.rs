@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use oci_spec::runtime::Capability;
+use serde::{Deserialize, Serialize};
 
 use super::flags::merge_env;
 
 /// Everything that `run` can be told about one container.
 ///
 /// The default is Docker's: all that is not said follows the image and the host.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RunOptions {
     /// Arguments, or the program when there is no entrypoint. Empty: the image's.
     pub command: Vec<String>,
@@ -84,7 +86,7 @@ pub struct RunOptions {
 }
 
 /// What the image says about its containers. The caller copies it out of the image's config.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageDefaults {
     /// Program and leading arguments.
     pub entrypoint: Vec<String>,
@@ -139,7 +141,7 @@ impl ImageDefaults {
 }
 
 /// Size of a terminal in characters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TerminalSize {
     /// Rows.
     pub rows: u16,
@@ -148,7 +150,7 @@ pub struct TerminalSize {
 }
 
 /// One file system that a person wants mounted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountRequest {
     /// Where: absolute, cleaned, not `/`.
     pub target: String,
@@ -194,7 +196,7 @@ impl MountRequest {
 }
 
 /// What is mounted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MountSource {
     /// A file or directory of the host.
     Bind {
@@ -231,7 +233,7 @@ pub enum MountSource {
 }
 
 /// Mount propagation, as in mount(8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Propagation {
     /// Both ways, this mount only.
     Shared,
@@ -275,7 +277,7 @@ impl Propagation {
 }
 
 /// SELinux labels for a mount's content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Relabel {
     /// All containers may use it (`z`).
     Shared,
@@ -284,7 +286,7 @@ pub enum Relabel {
 }
 
 /// A range of user or group IDs and what it becomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdRange {
     /// First ID inside.
     pub inside: u32,
@@ -295,7 +297,7 @@ pub struct IdRange {
 }
 
 /// Mappings of users and groups; empty lists mean the container's own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdMap {
     /// Users.
     pub users: Vec<IdRange>,
@@ -304,7 +306,7 @@ pub struct IdMap {
 }
 
 /// `--device`: a device node, or a directory of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRequest {
     /// On the host.
     pub host: PathBuf,
@@ -315,7 +317,7 @@ pub struct DeviceRequest {
 }
 
 /// `--device-cgroup-rule`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRule {
     /// `a` all, `b` block, `c` character.
     pub kind: char,
@@ -328,7 +330,7 @@ pub struct DeviceRule {
 }
 
 /// A list of capabilities, possibly all.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CapabilityList {
     /// `ALL` was among them.
     pub all: bool,
@@ -337,7 +339,7 @@ pub struct CapabilityList {
 }
 
 /// `--security-opt` and its kin.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityOptions {
     /// Programs gain nothing from set-id bits.
     pub no_new_privileges: bool,
@@ -360,7 +362,7 @@ pub struct SecurityOptions {
 }
 
 /// Which system calls a container may use.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SeccompChoice {
     /// Docker's default profile.
     #[default]
@@ -377,7 +379,7 @@ pub enum SeccompChoice {
 }
 
 /// Cgroup limits; `None` is no limit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
     /// Bytes.
     pub memory: Option<i64>,
@@ -416,7 +418,7 @@ pub struct Resources {
 }
 
 /// A rate for one block device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRate {
     /// The device's path on the host.
     pub path: PathBuf,
@@ -425,7 +427,7 @@ pub struct DeviceRate {
 }
 
 /// `--ulimit`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ulimit {
     /// Which.
     pub kind: LimitKind,
@@ -439,7 +441,7 @@ pub struct Ulimit {
 pub const UNLIMITED: u64 = u64::MAX;
 
 /// The process limits of setrlimit(2), by Docker's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum LimitKind {
     As,
@@ -461,7 +463,7 @@ pub enum LimitKind {
 }
 
 /// What a container shares. Docker's default is nothing but the user namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespaces {
     /// Shared memory and queues.
     pub ipc: IpcMode,
@@ -478,7 +480,7 @@ pub struct Namespaces {
 }
 
 /// How one namespace comes about.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NamespaceMode {
     /// A new one.
     #[default]
@@ -492,7 +494,7 @@ pub enum NamespaceMode {
 }
 
 /// How the IPC namespace and `/dev/shm` come about.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IpcMode {
     /// New ones.
     #[default]
@@ -510,7 +512,7 @@ pub enum IpcMode {
 }
 
 /// How the user namespace comes about.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UserMode {
     /// The one we are in.
     #[default]
@@ -536,5 +538,5 @@ pub enum UserMode {
 }
 
 /// A signal's number, 1 to 64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Signal(pub i32);

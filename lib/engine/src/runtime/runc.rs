@@ -152,7 +152,12 @@ impl Runtime {
         self.call(bundle, command, "removing the container")
     }
 
-    fn call(&self, bundle: &Bundle, command: Command, doing: &'static str) -> Result<()> {
+    pub(super) fn call(
+        &self,
+        bundle: &Bundle,
+        command: Command,
+        doing: &'static str,
+    ) -> Result<()> {
         let ended = self.spawn(command)?.wait().doing(|| doing)?;
         if ended.code() == 0 { Ok(()) } else { Err(self.failure(bundle, doing)) }
     }

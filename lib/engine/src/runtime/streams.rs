@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::error::{Error, IoContext, Result};
 use crate::sys::{Wait, no_sigpipe_here, set_nonblocking, wait_any};
+use serde::{Deserialize, Serialize};
 
 const BUFFER: usize = 64 << 10;
 
@@ -40,7 +41,7 @@ pub struct Streams {
 }
 
 /// Which of this process's streams a container is connected to; the others are `/dev/null`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attached {
     /// What it reads.
     pub stdin: bool,

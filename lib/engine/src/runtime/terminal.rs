@@ -89,7 +89,7 @@ impl Runtime {
         Ok(outcome)
     }
 
-    fn start_on_terminal(&self, bundle: &Bundle) -> Result<(Watched, OwnedFd)> {
+    pub(super) fn start_on_terminal(&self, bundle: &Bundle) -> Result<(Watched, OwnedFd)> {
         let starting = || "starting the container";
         adopt_orphans().doing(starting)?;
         let socket = ConsoleSocket::make(bundle)?;
@@ -280,18 +280,18 @@ impl Typing {
 
 /// Finds a sequence of keys in what is typed, and holds its beginning back until it is clear
 /// whether the rest follows.
-struct DetachKeys {
+pub(crate) struct DetachKeys {
     keys: Vec<u8>,
     matched: usize,
 }
 
 impl DetachKeys {
-    fn new(keys: Vec<u8>) -> DetachKeys {
+    pub(crate) fn new(keys: Vec<u8>) -> DetachKeys {
         DetachKeys { keys, matched: 0 }
     }
 
     /// Adds to `out` what is not part of the sequence; true at its end.
-    fn take(&mut self, typed: &[u8], out: &mut Vec<u8>) -> bool {
+    pub(crate) fn take(&mut self, typed: &[u8], out: &mut Vec<u8>) -> bool {
         for &byte in typed {
             while self.keys.get(self.matched) != Some(&byte) {
                 // The longest beginning that what was held back ends with stays held back.

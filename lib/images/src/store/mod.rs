@@ -141,6 +141,11 @@ impl Store {
         })
     }
 
+    /// Whether what is published survives a power cut.
+    pub fn durability(&self) -> Durability {
+        self.steps.durability
+    }
+
     /// Where the store is.
     pub fn root(&self) -> &Path {
         &self.root

@@ -46,11 +46,38 @@ impl Moment {
         Moment(since.ok().and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or(0))
     }
 
+    /// Reads what people write for `--since` and `--until`: Unix seconds with a fraction, RFC 3339
+    /// (UTC without an offset, midnight without a time), or a duration before now such as `1h30m`.
+    pub fn from_text(text: &str) -> Option<Moment> {
+        let utc = || {
+            let civil = text.parse::<jiff::civil::DateTime>().ok()?;
+            let time = jiff::tz::Offset::UTC.to_timestamp(civil).ok()?;
+            u64::try_from(time.as_nanosecond()).ok().map(Moment)
+        };
+        let ago = || {
+            let span = text.parse::<jiff::SignedDuration>().ok()?;
+            u64::try_from(span.as_nanos()).ok()
+        };
+        let before = |span| Moment(Moment::now().0.saturating_sub(span));
+        unix_seconds(text)
+            .or_else(|| Moment::parse(text))
+            .or_else(utc)
+            .or_else(|| ago().map(before))
+    }
+
     /// Reads RFC 3339 as both formats write it.
     pub fn parse(text: &str) -> Option<Moment> {
         let nanoseconds = text.parse::<jiff::Timestamp>().ok()?.as_nanosecond();
         u64::try_from(nanoseconds).ok().map(Moment)
     }
+}
+
+fn unix_seconds(text: &str) -> Option<Moment> {
+    const NANOSECONDS: u64 = 1_000_000_000;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let fraction: u64 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+    let whole = whole.parse::<u64>().ok()?.checked_mul(NANOSECONDS)?;
+    whole.checked_add(fraction).map(Moment)
 }
 
 impl fmt::Display for Moment {

@@ -193,3 +193,24 @@ fn a_follower_sees_everything_across_rotations() {
     thread.join().unwrap();
     assert_eq!(found, (0..count).map(|number| format!("{number}\n")).collect::<String>());
 }
+
+#[test]
+fn times_are_read_in_dockers_forms() {
+    let read = |text: &str| Moment::from_text(text).map(|moment| moment.to_string());
+    for (text, moment) in [
+        ("1785000000", "2026-07-25T17:20:00.000000000Z"),
+        ("1785000000.25", "2026-07-25T17:20:00.250000000Z"),
+        ("2026-07-25T19:20:00+02:00", "2026-07-25T17:20:00.000000000Z"),
+        ("2026-07-25T17:20:00", "2026-07-25T17:20:00.000000000Z"),
+        ("2026-07-25", "2026-07-25T00:00:00.000000000Z"),
+    ] {
+        assert_eq!(read(text).as_deref(), Some(moment), "{text}");
+    }
+    for (text, seconds) in [("10m", 600), ("1h30m", 5400), ("42s", 42)] {
+        let ago = Moment::from_text(text).unwrap();
+        let span = std::time::Duration::from_nanos(Moment::now().0 - ago.0).as_secs();
+        assert!((seconds..seconds + 5).contains(&span), "{text}: {span}");
+    }
+    assert_eq!(read("yesterday"), None);
+    assert_eq!(read("-5"), None);
+}

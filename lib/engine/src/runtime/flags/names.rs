@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use super::invalid;
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// One more line of `/etc/hosts`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostEntry {
     /// The names that have the address.
     pub names: Vec<String>,
@@ -15,7 +16,7 @@ pub struct HostEntry {
 }
 
 /// An address that may not be known yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HostAddress {
     /// This one.
     Ip(IpAddr),
