@@ -10,6 +10,7 @@
 
 mod container;
 mod etc;
+mod exec;
 mod ident;
 mod image;
 mod leftover;
@@ -29,6 +30,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use exec::{ExecRequest, exec, exec_detached};
 pub use ident::{check_name, new_id, new_name};
 pub use life::{
     Logs, Started, attach, create, kill, logs, pause, restart, start, stop, unpause, wait,

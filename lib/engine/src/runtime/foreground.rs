@@ -108,7 +108,7 @@ impl Runtime {
     }
 
     /// Passes signals on until the runtime has ended.
-    fn attend(
+    pub(super) fn attend(
         &self,
         bundle: &Bundle,
         runtime: &Watched,

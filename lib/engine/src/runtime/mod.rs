@@ -12,6 +12,7 @@ pub mod cdi;
 pub mod config;
 pub mod detached;
 pub mod devices;
+mod exec;
 pub mod files;
 pub mod flags;
 pub mod foreground;

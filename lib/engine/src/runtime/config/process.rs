@@ -62,7 +62,8 @@ pub(super) fn process(
     Ok(process)
 }
 
-fn console_size(size: TerminalSize) -> Result<ConsoleSize> {
+/// The size of a terminal as the runtime is told it.
+pub(crate) fn console_size(size: TerminalSize) -> Result<ConsoleSize> {
     BoxBuilder::default()
         .height(u64::from(size.rows))
         .width(u64::from(size.columns))
@@ -143,7 +144,7 @@ fn directory(inputs: &Inputs<'_>) -> Result<String> {
 
 /// Refuses directories that are no place to be: `/proc/self/fd/N` may be a directory of the host
 /// (CVE-2024-21626).
-pub(in crate::runtime) fn check_directory(path: &str) -> Result<()> {
+pub(crate) fn check_directory(path: &str) -> Result<()> {
     let mut parts = Path::new(path).components().skip(1);
     let first = parts.next();
     let below = parts.next().is_some();
