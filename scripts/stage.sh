@@ -3,7 +3,7 @@
 #
 #   stage.sh BUILT PREFIX PROGRAM...
 #
-# Pages and completions are written by the programs themselves, from their argument definitions.
+# What creel-run starts itself goes to PREFIX/libexec/creel. Pages and completions are written by the programs themselves, from their argument definitions.
 set -eu
 
 built=$1 prefix=$2
@@ -28,3 +28,5 @@ for program in "$@"; do
         fi
     done
 done
+
+install -D -m 755 "$built/creel-monitor" "$prefix/libexec/creel/creel-monitor"

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use creel::cli::{DocsVerb, StoreArgs};
 
-pub use life::{AttachArgs, BackgroundArgs, KillArgs, LogsArgs, NamesArgs, StartArgs, StopArgs};
+pub use life::{
+    AttachArgs, BackgroundArgs, ExecArgs, KillArgs, LogsArgs, NamesArgs, StartArgs, StopArgs,
+};
 pub use run::{
     FileArgs, ImageArgs, LaterArgs, LifeArgs, LimitArgs, ProcessArgs, Pull, RunArgs, SpaceArgs,
 };
@@ -72,6 +74,9 @@ pub enum Verb {
     Unpause(NamesArgs),
     /// Wait until containers have ended and print their exit codes.
     Wait(NamesArgs),
+    /// Run a command in a running container.
+    #[command(args_override_self = true)]
+    Exec(ExecArgs),
     /// Print the output of a container that runs or ran in the background.
     Logs(LogsArgs),
     /// Connect to the standard streams of a container that runs in the background.

@@ -33,12 +33,11 @@ const ELSEWHERE: [(&str, &str); 23] = [
 ];
 
 /// Verbs that a later release brings.
-const LATER: [&str; 14] = [
+const LATER: [&str; 13] = [
     "compose",
     "cp",
     "diff",
     "events",
-    "exec",
     "healthcheck",
     "network",
     "pod",

@@ -66,6 +66,7 @@ fn run(cli: Cli) -> Result<u8> {
         Verb::Pause(args) => verbs::life::pause(&Context::new(&cli.global)?, &args),
         Verb::Unpause(args) => verbs::life::unpause(&Context::new(&cli.global)?, &args),
         Verb::Wait(args) => verbs::life::wait(&Context::new(&cli.global)?, &args),
+        Verb::Exec(args) => verbs::exec::run(&Context::new(&cli.global)?, &args),
         Verb::Logs(args) => verbs::logs::run(&Context::new(&cli.global)?, &args),
         Verb::Attach(args) => verbs::life::attach(&Context::new(&cli.global)?, &args),
         Verb::Ps(args) => verbs::ps::run(&Context::new(&cli.global)?, &args),

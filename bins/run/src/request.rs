@@ -205,7 +205,7 @@ fn options(args: &RunArgs, command: &[String], namespaces: Namespaces) -> Result
         groups: process.group_add.clone(),
         workdir: process.workdir.as_deref().map(workdir).transpose()?,
         umask: process.umask.as_deref().map(umask).transpose()?,
-        terminal: terminal(process)?,
+        terminal: terminal(process, args.background.detach)?,
         init: init(process)?,
         hostname: args.network.hostname.clone(),
         domainname: args.network.domainname.clone(),
@@ -248,7 +248,6 @@ fn entrypoint(text: &str) -> Result<Vec<String>> {
 
 /// Weakest first: the person's own, files in their order, single variables.
 fn environment(args: &ProcessArgs) -> Result<Vec<String>> {
-    let own = |name: &str| std::env::var(name).ok();
     let mut env = Vec::new();
     if args.env_host {
         let whole = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -256,11 +255,19 @@ fn environment(args: &ProcessArgs) -> Result<Vec<String>> {
         };
         merge_env(&mut env, std::env::vars_os().filter_map(whole));
     }
-    for path in &args.env_file {
+    merge_env(&mut env, variables(&args.env_file, &args.env)?);
+    Ok(env)
+}
+
+/// Those of files in their order, then single ones.
+pub fn variables(files: &[PathBuf], single: &[String]) -> Result<Vec<String>> {
+    let own = |name: &str| std::env::var(name).ok();
+    let mut env = Vec::new();
+    for path in files {
         let content = read_file(path)?;
         merge_env(&mut env, flags::parse_env_file(&content, &path.display().to_string(), own)?);
     }
-    for text in &args.env {
+    for text in single {
         merge_env(&mut env, flags::parse_env(text, own)?);
     }
     Ok(env)
@@ -275,7 +282,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
     Ok(content)
 }
 
-fn workdir(text: &str) -> Result<String> {
+pub fn workdir(text: &str) -> Result<String> {
     match text.starts_with('/') {
         true => Ok(text.to_owned()),
         false => Err(Error::usage(format!(
@@ -290,19 +297,25 @@ fn umask(text: &str) -> Result<u32> {
 }
 
 /// The terminal's size, if one is wanted.
-fn terminal(args: &ProcessArgs) -> Result<Option<TerminalSize>> {
+fn terminal(args: &ProcessArgs, detached: bool) -> Result<Option<TerminalSize>> {
     if !args.tty {
         return Ok(None);
     }
     let reads =
         args.attach.is_empty() || args.attach.iter().any(|s| s.eq_ignore_ascii_case("stdin"));
-    if args.interactive && reads && !std::io::stdin().is_terminal() {
+    // One in the background is nobody's yet.
+    terminal_for(args.interactive && reads && !detached).map(Some)
+}
+
+/// A terminal of the size of ours, which must be one if it is read from.
+pub fn terminal_for(reads: bool) -> Result<TerminalSize> {
+    if reads && !std::io::stdin().is_terminal() {
         return Err(Error::usage("the input device is not a TTY"));
     }
     let (rows, columns) = terminal_size(std::io::stdout())
         .or_else(|| terminal_size(std::io::stdin()))
         .unwrap_or_default();
-    Ok(Some(TerminalSize { rows, columns }))
+    Ok(TerminalSize { rows, columns })
 }
 
 /// The init programs that distributions have: all of them take `-- PROGRAM`.

@@ -139,9 +139,9 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
     need_containers!();
     let machine = Machine::new();
     for (flags, says) in [
-        (&["-d"][..], "--detach is not supported yet"),
+        (&["--restart", "sometimes"][..], "invalid restart policy \"sometimes\""),
         (&["--gpus", "x"], "invalid value \"x\" for --gpus"),
-        (&["--restart", "always"], "--restart is not supported yet"),
+        (&["--restart", "always"], "cannot specify both --restart and --rm"),
         (&["--userns", "nomap"], "--userns nomap is for people without root's rights"),
         (&["--userns", "auto:size=0"], "no 0 IDs in a row are free"),
         (&["--uidmap", "5:1000:1"], "must have 0 inside"),

@@ -158,7 +158,7 @@ fn signals_can_be_kept_from_the_program() {
     std::fs::write(here.join("go"), "").unwrap();
     assert_eq!(running.wait().success().stdout, "alone\n");
     let keys = machine.run(&["--detach-keys", "ctrl-a"], &["true"]).run().fails(125);
-    keys.says("--detach-keys is not supported yet");
+    keys.says("--detach-keys needs --detach");
     machine.nothing_left();
 }
 

@@ -4,6 +4,7 @@ mod flags;
 mod foreground;
 mod images;
 mod isolation;
+mod life;
 pub mod machine;
 mod many;
 mod network;

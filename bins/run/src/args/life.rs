@@ -129,3 +129,38 @@ pub struct BackgroundArgs {
     #[command(flatten)]
     pub keys: KeysArgs,
 }
+
+#[derive(Args)]
+pub struct ExecArgs {
+    /// Run in the background.
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub detach: bool,
+    /// Pass standard input to the command.
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub interactive: bool,
+    /// Allocate a terminal.
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub tty: bool,
+    /// Set a variable; a name alone takes its value from here (repeatable).
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// Set variables from a file of NAME=VALUE lines (repeatable).
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+    /// User and group, by name or number [default: the container's].
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
+    /// Directory to start in [default: the container's].
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// Give the command all capabilities.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub privileged: bool,
+    #[command(flatten)]
+    pub keys: KeysArgs,
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+    /// Container (name, or the first digits of the ID), then the command and its arguments.
+    #[arg(value_name = "CONTAINER COMMAND", trailing_var_arg = true, allow_hyphen_values = true, required = true, num_args = 2..)]
+    pub words: Vec<String>,
+}

@@ -1,14 +1,14 @@
 //! `creel-run logs`.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 
 use creel::container::log::{LogFollower, LogReader, LogSelection, LogStream, Moment, ReadRecord};
 use creel::container::monitor::{MonitorClient, Request, WaitCondition};
 use creel::error::{Error, IoContext, Result};
 use creel::run::{self, Logs};
-use creel::sys::{Wait, wait_any, write_patiently};
+use creel::sys::{Patient, Wait, wait_any};
 
 use crate::args::LogsArgs;
 use crate::context::Context;
@@ -134,7 +134,7 @@ impl Output {
 
     fn write(&mut self) -> Result<bool> {
         for (file, pending) in self.files.iter_mut().zip(&mut self.pending) {
-            let written = write_patiently(file, pending);
+            let written = Patient(&*file).write_all(pending);
             pending.clear();
             match written {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(false),

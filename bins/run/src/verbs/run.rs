@@ -1,8 +1,9 @@
 //! `creel-run [run] IMAGE [COMMAND...]`.
 
 use creel::cli;
-use creel::error::{IoContext, Result};
-use creel::run::{self, Finished};
+use creel::container::restart::RestartPolicy;
+use creel::error::{Error, IoContext, Result};
+use creel::run::{self, Finished, RunRequest};
 use creel::sys::SignalQueue;
 
 use crate::args::RunArgs;
@@ -12,8 +13,20 @@ use crate::request;
 /// podman's code for a container whose time was over.
 const TIMED_OUT: u8 = 255;
 
+/// What only a monitor can do is not accepted without one.
+fn refuse_background(args: &RunArgs, request: &RunRequest) -> Result<()> {
+    let keys = args.background.keys.detach_keys.as_deref();
+    let flag = match (request.restart, keys) {
+        (RestartPolicy::No, None | Some("")) => return Ok(()),
+        (RestartPolicy::No, Some(_)) => "--detach-keys",
+        _ => "--restart",
+    };
+    Err(Error::usage(format!("{flag} needs --detach, or `creel-run create` and `start`")))
+}
+
 pub fn run(context: &Context, args: &RunArgs) -> Result<u8> {
     let request = request::read(args)?;
+    refuse_background(args, &request)?;
     let engine = context.engine(args.life.runtime.as_deref())?;
     // Before there are threads.
     let signals = SignalQueue::start().doing(|| "holding signals back")?;
@@ -24,7 +37,7 @@ pub fn run(context: &Context, args: &RunArgs) -> Result<u8> {
     let mut began = |id: &str| {
         if unseen {
             // Nobody reads it, if that fails.
-            let _ = cli::print(format!("{id}\n").as_bytes());
+            let _ = cli::print(&format!("{id}\n"));
         }
     };
     match run::run(&engine, &request, &mut supply, &signals, &mut warn, &mut began)? {

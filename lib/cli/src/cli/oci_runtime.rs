@@ -30,14 +30,18 @@ pub fn runtime_program(named: Option<&Path>) -> PathBuf {
     }
 }
 
-/// The program that stays with a container in the background: beside this program, or where
-/// packages install it.
+/// The program that stays with a container in the background: beside this program, or where it is
+/// installed for this program's prefix.
 pub fn monitor_program() -> PathBuf {
     const NAME: &str = "creel-monitor";
-    const INSTALLED: &str = "/usr/libexec/creel/creel-monitor";
-    let own = std::env::current_exe().ok();
-    let beside = own.as_deref().and_then(Path::parent).map(|folder| folder.join(NAME));
-    beside.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from(INSTALLED))
+    const INSTALLED: &str = "libexec/creel";
+    let own = std::env::current_exe().unwrap_or_default();
+    let folder = own.parent().unwrap_or(Path::new("/usr/bin"));
+    let beside = folder.join(NAME);
+    match (beside.is_file(), folder.parent()) {
+        (false, Some(prefix)) => prefix.join(INSTALLED).join(NAME),
+        _ => beside,
+    }
 }
 
 /// The runtime's environment: nothing of a person's own but what it cannot do without.

@@ -18,6 +18,7 @@ mod meta;
 mod mounts;
 mod namespace;
 mod netlink;
+mod patient;
 mod pin;
 mod poll;
 mod process;
@@ -47,8 +48,9 @@ pub use mounts::{
 };
 pub use namespace::{NamespaceKind, namespace_kind};
 pub use netlink::{Netlink, NetlinkFamily, NetlinkReply, new_network};
+pub use patient::{Output, OutputClosed, Patient};
 pub use pin::Pin;
-pub use poll::{Wait, wait_any, wait_many, write_patiently};
+pub use poll::{Wait, wait_any, wait_many};
 pub use process::{available_cores, drop_standard_streams, effective_uid, into_background};
 pub use remove::remove_tree;
 pub use root::{Gap, Root, Walked};

@@ -57,21 +57,3 @@ pub fn wait_many(waits: &[Wait<'_>], timeout: Option<Duration>) -> io::Result<Ve
     };
     Ok(waits.iter().map(&mut is_ready).collect())
 }
-
-/// Writes all bytes, also to a file that somebody has set to return instead of waiting.
-pub fn write_patiently(file: &mut std::fs::File, mut bytes: &[u8]) -> io::Result<()> {
-    use std::io::Write;
-    use std::os::fd::AsFd;
-    while !bytes.is_empty() {
-        match file.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                wait_any([Wait::Write(file.as_fd())], None)?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}

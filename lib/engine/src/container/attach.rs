@@ -1,14 +1,14 @@
 //! A person's streams connected to a container in the background.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::log::LogStream;
 use super::monitor::{Answer, Attachment, MonitorClient, Request};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::runtime::terminal::DetachKeys;
-use crate::sys::{RawTerminal, SignalQueue, Wait, terminal_size, wait_any, write_patiently};
+use crate::sys::{Patient, RawTerminal, SignalQueue, Wait, terminal_size, wait_any};
 
 const BUFFER: usize = 16 << 10;
 
@@ -130,7 +130,7 @@ fn write_output(outputs: &mut [Option<File>; 2], stream: LogStream, bytes: &[u8]
     let index = usize::from(stream == LogStream::Stderr);
     let Some(place) = outputs.get_mut(index) else { return Ok(()) };
     let Some(output) = place else { return Ok(()) };
-    match write_patiently(output, bytes) {
+    match Patient(&*output).write_all(bytes) {
         // Nobody reads any more; the container's end is waited for all the same.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             *place = None;

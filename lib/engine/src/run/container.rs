@@ -21,9 +21,9 @@ use crate::runtime::devices::{find_devices, find_rated};
 use crate::runtime::flags::parse_signal;
 use crate::runtime::options::{NamespaceMode, UserMode};
 use crate::runtime::{
-    Accounts, Bundle, CdiEdits, Container, Control, HostFacts, ImageDefaults, Look, Outcome,
-    Person, RunOptions, Runtime, Sources, Streams, build, check_options, find_program, prepare,
-    resolve_cdi,
+    Accounts, Attached, Bundle, CdiEdits, Container, Control, HostFacts, ImageDefaults, Look,
+    Outcome, Person, RunOptions, Runtime, Sources, Streams, build, check_options, find_program,
+    prepare, resolve_cdi,
 };
 use crate::snapshot::{Snapshot, SnapshotOptions};
 use crate::spec::Descriptor;
@@ -418,7 +418,11 @@ impl Run<'_> {
             cancel: None,
         };
         let outcome = match self.request.options.terminal {
-            Some(_) => runtime.run_on_terminal(bundle, self.person()?, control),
+            Some(_) => runtime.run_on_terminal(
+                bundle,
+                own_terminal(self.request.attached, Vec::new())?,
+                control,
+            ),
             None => runtime.run(bundle, Streams::own(self.request.attached)?, control),
         };
         drop(watch);
@@ -429,28 +433,6 @@ impl Run<'_> {
             // No keys that leave a container are given to it.
             Outcome::Detached(_) => Err(Error::unsupported("the container was left alone")),
         }
-    }
-
-    fn person(&self) -> Result<Person> {
-        use std::os::fd::AsFd;
-        let copy = |stream: std::os::fd::BorrowedFd<'_>| {
-            stream.try_clone_to_owned().doing(|| "opening the terminal")
-        };
-        let attached = self.request.attached;
-        let input = match attached.stdin {
-            true => Some(copy(std::io::stdin().as_fd())?),
-            false => None,
-        };
-        // All that is written on a terminal is one stream.
-        let output = match attached.stdout || attached.stderr {
-            true => copy(std::io::stdout().as_fd())?,
-            false => fs::File::options()
-                .write(true)
-                .open("/dev/null")
-                .doing(|| "opening /dev/null")?
-                .into(),
-        };
-        Ok(Person { input, output, detach_keys: Vec::new() })
     }
 
     /// Takes away what was made, or leaves it to be looked at.
@@ -516,6 +498,26 @@ impl Engine {
             env: self.runtime_env.clone(),
         }
     }
+}
+
+/// This process's terminal, as far as the container is attached to it.
+pub(super) fn own_terminal(attached: Attached, detach_keys: Vec<u8>) -> Result<Person> {
+    use std::os::fd::AsFd;
+    let copy = |stream: std::os::fd::BorrowedFd<'_>| {
+        stream.try_clone_to_owned().doing(|| "opening the terminal")
+    };
+    let input = match attached.stdin {
+        true => Some(copy(std::io::stdin().as_fd())?),
+        false => None,
+    };
+    // All that is written on a terminal is one stream.
+    let output = match attached.stdout || attached.stderr {
+        true => copy(std::io::stdout().as_fd())?,
+        false => {
+            fs::File::options().write(true).open("/dev/null").doing(|| "opening /dev/null")?.into()
+        }
+    };
+    Ok(Person { input, output, detach_keys })
 }
 
 /// The directory of a container's state.

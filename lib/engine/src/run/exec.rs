@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Process, Spec};
 
+use super::container::own_terminal;
 use super::leftover::remove_state;
 use super::record::Status;
 use super::{Engine, Finished, Listed, find, ident};
@@ -20,7 +21,7 @@ use crate::runtime::config::{check_directory, console_size};
 use crate::runtime::flags::merge_env;
 use crate::runtime::options::TerminalSize;
 use crate::runtime::{
-    Accounts, Attached, Bundle, Control, HostFacts, Look, Outcome, Person, ResolvedUser, Streams,
+    Accounts, Attached, Bundle, Control, HostFacts, Look, Outcome, ResolvedUser, Streams,
     find_program,
 };
 use crate::sys::{Root, SignalQueue};
@@ -66,7 +67,11 @@ pub fn exec(
     let runtime = engine.runtime(&HostFacts::gather(false)?);
     let control = Control { signals: Some(signals), ..Control::default() };
     let outcome = match request.terminal {
-        Some(_) => runtime.exec_on_terminal(&session.bundle, person(request)?, control),
+        Some(_) => runtime.exec_on_terminal(
+            &session.bundle,
+            own_terminal(request.attached, request.detach_keys.clone())?,
+            control,
+        ),
         None => runtime.exec(&session.bundle, Streams::own(request.attached)?, control),
     };
     match outcome? {
@@ -140,9 +145,7 @@ fn running(listed: &Listed) -> Result<u32> {
     match (listed.state.status, listed.state.pid) {
         (Status::Running, Some(pid)) => Ok(pid),
         (Status::Paused, _) => Err(busy("is paused, unpause the container before exec")),
-        (Status::Restarting, _) => {
-            Err(busy("is restarting, wait until the container is running"))
-        }
+        (Status::Restarting, _) => Err(busy("is restarting, wait until the container is running")),
         _ => Err(busy("is not running")),
     }
 }

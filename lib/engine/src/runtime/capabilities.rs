@@ -126,7 +126,7 @@ fn refuse_both(add: &CapabilityList, drop: &CapabilityList) -> Result<()> {
 }
 
 /// The sets of a process: nothing is inheritable or ambient, ever (CVE-2022-24769 and its kin).
-pub(super) fn process_sets(set: &HashSet<Capability>) -> LinuxCapabilities {
+pub(crate) fn process_sets(set: &HashSet<Capability>) -> LinuxCapabilities {
     let mut sets = LinuxCapabilities::default();
     sets.set_bounding(Some(set.clone()));
     sets.set_effective(Some(set.clone()));

@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use super::foreground::KILL;
 use super::runc::{Bundle, Runtime};
+use super::terminal::Subject;
 use crate::error::{IoContext, Result};
 use crate::sys::{Watched, adopt_orphans};
 
@@ -32,11 +33,15 @@ impl Runtime {
     ) -> Result<StartedContainer> {
         bundle.sweep()?;
         let started = match terminal {
-            true => self.start_on_terminal(bundle).map(|(process, terminal)| StartedContainer {
-                process,
-                pipes: [None, None, None],
-                terminal: Some(terminal),
-            }),
+            true => {
+                self.start_on_terminal(bundle, Subject::Container).map(|(process, terminal)| {
+                    StartedContainer {
+                        process,
+                        pipes: [None, None, None],
+                        terminal: Some(terminal),
+                    }
+                })
+            }
             false => self.start_on_pipes(bundle, input),
         };
         if started.is_err() {

@@ -13,6 +13,7 @@ mod mounts;
 mod process;
 mod resources;
 
+pub(crate) use process::{check_directory, console_size};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
