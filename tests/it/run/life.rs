@@ -60,7 +60,7 @@ fn a_service_is_started_watched_stopped_and_started_again() {
 #[test]
 fn what_was_written_in_a_run_is_there_in_the_next() {
     need_containers!();
-    let machine = Machine::with(base().volume("/data"));
+    let machine = Machine::with(base().config("Volumes", serde_json::json!({"/data": {}})));
     let words = ["create", "--network", "none", "--name", "c", "-v", "named:/named", "app"];
     let script = "echo x >> /data/f; echo x >> /named/f; echo x >> /f; cat /data/f /named/f /f";
     machine.creel(words.iter().chain(&["sh", "-c", script])).run().success();
@@ -86,7 +86,8 @@ fn a_policy_starts_a_failing_container_again() {
     assert_eq!(machine.creel(["wait", "c"]).run().success().stdout, "5\n");
     assert_eq!(machine.creel(["logs", "c"]).run().success().stdout, "run\n".repeat(3));
     until(&machine, "c", "{{.RestartCount}} {{.State.Status}}", "2 exited");
-    let policy = "{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}";
+    let policy =
+        "{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}";
     assert_eq!(field(&machine, "c", policy), "on-failure 2");
     run(&machine, &["--name", "d", "--restart", "always"], "exit 0").success();
     until(&machine, "d", "{{.State.Status}}", "restarting");
@@ -147,7 +148,7 @@ fn a_command_inside_has_streams_variables_and_codes_of_its_own() {
     exec(&["-d"], &["sh", "-c", "echo later > /later"]).success();
     let seen = exec(&[], &["sh", "-c", "until [ -s /later ]; do sleep 0.01; done; cat /later"]);
     assert_eq!(seen.success().stdout, "later\n");
-    let input = machine.creel(["exec", "-i", "c", "cat"]).stdin("typed").run();
+    let input = machine.creel(["exec", "-i", "c", "cat"]).input("typed").run();
     assert_eq!(input.success().stdout, "typed");
     let plain = exec(&[], &["sh", "-c", "grep CapEff /proc/self/status"]).success().stdout;
     let mighty = exec(&["--privileged"], &["sh", "-c", "grep CapEff /proc/self/status"]);
@@ -161,7 +162,7 @@ fn one_attaches_to_what_runs() {
     need_containers!();
     let machine = Machine::new();
     run(&machine, &["-i", "--name", "c"], "read a; echo got $a; read b; exit 6").success();
-    let out = machine.creel(["attach", "c"]).stdin("one\ntwo\n").run();
+    let out = machine.creel(["attach", "c"]).input("one\ntwo\n").run();
     assert_eq!(out.fails(6).stdout, "got one\n");
     machine.creel(["attach", "c"]).run().fails(1).says("is not running");
     machine.creel(["rm", "c"]).run().success();
@@ -202,7 +203,7 @@ fn no_line_of_much_output_is_lost() {
     let flags = ["-i", "--name", "c", "--log-opt", "max-size=1m", "--log-opt", "max-file=1000"];
     run(&machine, &flags, &script).success();
     let follow = machine.creel(["logs", "-f", "c"]).start();
-    let attached = machine.creel(["attach", "c"]).stdin("go\n").run().success().stdout;
+    let attached = machine.creel(["attach", "c"]).input("go\n").run().success().stdout;
     let expected: String = (1..=count).map(|number| format!("{number}\n")).collect();
     assert!(attached == expected, "an attached client missed something");
     assert!(follow.wait().success().stdout == expected, "a follower missed something");
