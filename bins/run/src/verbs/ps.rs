@@ -43,7 +43,7 @@ fn print(args: &PsArgs, listed: &[Listed]) -> Result<()> {
         return rows.iter().try_for_each(|row| line(&text(row, "ID")));
     }
     match args.format.as_deref() {
-        Some("json") => rows.iter().try_for_each(|row| cli::print_json_line(row)),
+        Some("json") => rows.iter().try_for_each(cli::print_json_line),
         Some(format) if format.starts_with("table ") => {
             let format = format.trim_start_matches("table ");
             let fields = render::row(&Listed::default(), true, &now);

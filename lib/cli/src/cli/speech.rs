@@ -157,7 +157,7 @@ fn unfinished(bytes: &[u8]) -> usize {
 }
 
 fn writing() -> &'static str {
-    "writing to standard output"
+    "writing the result"
 }
 
 fn not_written(error: serde_json::Error) -> Error {
