@@ -258,17 +258,15 @@ impl Run<'_> {
     }
 
     /// Connects the container to the bridge, if that was asked for.
-    fn connect(&self, place: &mut Place) -> Result<Addresses> {
+    fn connect(&mut self, place: &mut Place) -> Result<Addresses> {
         if self.request.network != Network::Bridge {
             return Ok(Addresses::default());
         }
-        let runs = |id: &str| self.engine.runs(id);
         let (state, users) = (&self.engine.state, place.users.as_deref());
-        let attachment = Attachment::to_bridge(state, place.held.id(), users, &runs)?;
+        let attachment = Attachment::to_bridge(state, place.held.id(), users, self.warn)?;
         let own = attachment.address().into();
         let addresses = Addresses { own: vec![own], gateway: Some(attachment.gateway().into()) };
         place.attachment = Some(attachment);
-        // Whoever cleans up after us must know it.
         place.record.address = Some(own);
         place.record.write(&place.held)?;
         Ok(addresses)
@@ -361,7 +359,7 @@ impl Run<'_> {
             let _ = sys::detach(&state.join(format!("image-{at}")));
         }
         let began = listing::started(self.engine, held.id());
-        let detached = attachment.map_or(Ok(()), Attachment::detach);
+        drop(attachment);
         let swept = leftover::remove_state(&state);
         let ended = match started && !self.request.remove {
             true => {
@@ -384,7 +382,7 @@ impl Run<'_> {
             let _ = fs::remove_file(path);
         }
         let finished = ran?;
-        swept.and(ended).and(detached)?;
+        swept.and(ended)?;
         Ok(finished)
     }
 }

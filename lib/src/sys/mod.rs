@@ -45,7 +45,7 @@ pub use mounts::{
     unmount_idle,
 };
 pub use namespace::{NamespaceKind, namespace_kind};
-pub use netlink::{Netlink, NetlinkFamily, NetlinkReply, new_network};
+pub use netlink::{Netlink, NetlinkFamily, NetlinkReply, legacy_firewall, new_network};
 pub use pin::Pin;
 pub use poll::{Wait, wait_any};
 pub use process::{available_cores, effective_uid};

@@ -70,8 +70,8 @@ impl Builder<'_> {
         };
         let attachment = match command.bridge {
             true => {
-                let runs = |other: &str| machine.is_running(other);
-                Some(Attachment::to_bridge(&machine.state, &id, None, &runs)?)
+                let mut warn = |text: &str| self.reporter.event(BuildEvent::Warning(text));
+                Some(Attachment::to_bridge(&machine.state, &id, None, &mut warn)?)
             }
             false => None,
         };
@@ -106,9 +106,7 @@ impl Builder<'_> {
                 self.attend(command, &machine.called(&host), &bundle)
             }
         };
-        if let Some(attachment) = attachment {
-            attachment.detach()?;
-        }
+        drop(attachment);
         ended?;
         let times = times.now(&root)?;
         made.remove_unused()?;

@@ -114,8 +114,8 @@ impl Working {
         merge_env(&mut options.env, mounting.env.drain(..));
         let attachment = match request.bridge {
             true => {
-                let runs = |other: &str| machine.is_running(other);
-                Some(Attachment::to_bridge(&machine.state, &id, None, &runs)?)
+                let mut warn = |text: &str| warn(text);
+                Some(Attachment::to_bridge(&machine.state, &id, None, &mut warn)?)
             }
             false => None,
         };
@@ -155,14 +155,13 @@ impl Working {
                 }
             }),
         };
-        let detached = attachment.map_or(Ok(()), Attachment::detach);
+        drop(attachment);
         drop(mounting);
         let after = tidy::times(&root, &built.spec);
         made.remove_unused()?;
         after.restore(&root)?;
         self.forget_places()?;
-        let ended = ended?;
-        detached.map(|()| ended)
+        ended
     }
 
     /// Adds mounts, whose targets are below the working directory.
