@@ -1,5 +1,6 @@
 //! One container from its beginning to its end.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::network::Attachment;
 use crate::runtime::binfmt::runs_foreign;
 use crate::runtime::devices::{find_devices, find_rated};
-use crate::runtime::options::{NamespaceMode, UserMode};
+use crate::runtime::config::hostname;
+use crate::runtime::options::UserMode;
 use crate::runtime::{
     Accounts, Bundle, CdiEdits, Container, Control, HostFacts, ImageDefaults, Look, Outcome,
     Person, Runtime, Sources, Streams, build, check_options, find_program, prepare, resolve_cdi,
@@ -30,9 +32,9 @@ use crate::sys::{self, Root, SignalQueue, UserNamespace};
 const RUNTIME: &str = "runtime";
 /// What holds a container's changes, in its directory.
 const TREE: &str = "tree";
+/// Its files of `/etc`, beside that.
+const ETC: &str = "etc";
 
-/// Digits of an ID that people are shown.
-const SHORT_ID: usize = 12;
 /// What runtimes exit with when the kernel refuses a program that they took for one: the container
 /// counts as started by then.
 const REFUSED: [i32; 2] = [1, 255];
@@ -90,7 +92,7 @@ impl Run<'_> {
             (self.warn)(&warning);
         }
         let image = chosen.as_ref().map(Chosen::defaults).unwrap_or_default();
-        let planned = Planned::make(self.engine, self.request, &image, &mut fetcher)?;
+        let planned = Planned::make(self.engine, self.request, &image, &mut fetcher, self.warn)?;
         let made = Making {
             host: &host,
             image: &image,
@@ -173,11 +175,7 @@ impl Run<'_> {
             env: image.known_environment(options),
             user: options.user.clone().unwrap_or_else(|| image.user.clone()),
             workdir: options.workdir.clone().unwrap_or_else(|| image.workdir.clone()),
-            hostname: match (&options.hostname, &options.namespaces.uts) {
-                (Some(name), _) => name.clone(),
-                (None, NamespaceMode::Private) => id.get(..SHORT_ID).unwrap_or(id).to_owned(),
-                (None, _) => made.host.hostname.clone(),
-            },
+            hostname: hostname(options, made.host, id),
             labels,
             exposed: image.exposed_ports.union(&self.request.exposed).cloned().collect(),
             network: self.request.network_name(),
@@ -225,7 +223,7 @@ impl Run<'_> {
             root: tree,
             user: Accounts::read(&root)?.resolve(user, &options.groups)?,
             sources: content,
-            files: etc::write(self.request, made.host, held.id(), &addresses, owner, state)?,
+            files: self.files(place, made.host, &addresses, owner, &mut sources)?,
             devices,
             named: made.named.clone(),
             rated: find_rated(&options.resources)?,
@@ -255,6 +253,30 @@ impl Run<'_> {
             }
             (ended, _) => ended,
         }
+    }
+
+    /// Writes the files of `/etc` on the store's disk, where a container that fills one takes
+    /// nothing from others; returns where the runtime finds them.
+    fn files(
+        &self,
+        place: &Place,
+        host: &HostFacts,
+        addresses: &Addresses,
+        owner: Option<(u32, u32)>,
+        sources: &mut Sources,
+    ) -> Result<BTreeMap<String, PathBuf>> {
+        let directory = place.held.path().join(ETC);
+        let making = || format!("making directory {}", directory.display());
+        DirBuilder::new().mode(0o700).create(&directory).doing(making)?;
+        let id = place.held.id();
+        let mut files = etc::write(self.request, host, id, addresses, owner, &directory)?;
+        if place.users.is_some() {
+            // The container's root user has no way into the store.
+            for (target, path) in &mut files {
+                *path = sources.hold_file(target, path)?;
+            }
+        }
+        Ok(files)
     }
 
     /// Connects the container to the bridge, if that was asked for.

@@ -33,7 +33,7 @@ pub use foreground::{Control, Outcome};
 pub use host::{HostFacts, HostNames};
 pub use lookup::{CannotStart, Look, find_program};
 pub use options::{ImageDefaults, RunOptions};
-pub use prepare::{Made, Sources, prepare};
+pub use prepare::{Made, Sources, is_kernel_path, prepare};
 pub use runc::{Bundle, Runtime};
 pub use streams::{Attached, Stream, Streams};
 pub use terminal::{Detached, Person};

@@ -13,13 +13,20 @@ use std::sync::Arc;
 
 use oci_spec::runtime::Spec;
 
-use super::mounted::Mounted;
+use super::mounted::{Mounted, MountedAt, at};
 use super::options::{MountRequest, MountSource};
+use super::view;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::sys::{Dir, FileKind, Gap, Meta, Pin, Root, UserNamespace, detach, set_mode, set_owner};
 
 /// Where the kernel's file systems go; below them the runtime makes what it needs.
 const KERNEL: [&[u8]; 3] = [b"dev", b"proc", b"sys"];
+
+/// Whether a path, all links in it followed, is one of the kernel's file systems or in it.
+pub fn is_kernel_path(path: &[u8]) -> bool {
+    let mut parts = path.split(|&byte| byte == b'/').filter(|part| !part.is_empty());
+    parts.next().is_some_and(|first| KERNEL.contains(&first))
+}
 
 const DIR_MODE: u32 = 0o755;
 const FILE_MODE: u32 = 0o644;
@@ -80,14 +87,15 @@ impl Made {
 /// `marks` the files by which programs know that they are in a container. What is made belongs to
 /// `owner`, as the host knows root of the container's user namespace; to us without it.
 ///
-/// Fails when a directory would be mounted on a file or the other way round, and when the working
-/// directory turns out to be in `/proc`.
+/// Fails when a directory would be mounted on a file or the other way round, when a link leads a
+/// mount over the kernel's files, and when the working directory turns out to be in `/proc`.
 pub fn prepare(root: &Root, spec: &Spec, marks: bool, owner: Option<(u32, u32)>) -> Result<Made> {
     let mut maker = Maker { root, owner, made: Made::default() };
     for name in KERNEL {
         maker.real_directory(name)?;
     }
     let mounts = Mounted::of(spec);
+    check_places(root, mounts.entries())?;
     for mount in mounts.outermost() {
         let place = mount.target.as_bytes();
         match mount.is_directory()? {
@@ -104,11 +112,50 @@ pub fn prepare(root: &Root, spec: &Spec, marks: bool, owner: Option<(u32, u32)>)
     }
     if let Some(process) = spec.process() {
         let cwd = process.cwd().to_string_lossy();
-        if mounts.at(&cwd).is_none() {
+        check_directory(root, mounts.entries(), &cwd)?;
+        if at(mounts.entries(), &cwd).is_none() {
             maker.working_directory(&cwd)?;
         }
     }
     Ok(maker.made)
+}
+
+/// Refuses mounts that links of the image, or in what is mounted before, lead over the kernel's
+/// files: runtimes take what hides those from there (CVE-2025-31133).
+fn check_places(root: &Root, mounts: &[MountedAt]) -> Result<()> {
+    for (number, mount) in mounts.iter().enumerate() {
+        if is_kernel_path(mount.target.as_bytes()) {
+            continue;
+        }
+        let earlier = mounts.get(..number).unwrap_or_default();
+        let real = view::resolve(root, earlier, &mount.target)
+            .doing(|| format!("looking for the place of the mount at {}", mount.target))?;
+        if is_kernel_path(&real) {
+            return Err(Error::new(
+                ErrorKind::Denied,
+                format!(
+                    "the mount at {} is refused: a link leads it to {}, over the kernel's files",
+                    mount.target,
+                    shown(&real)
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a working directory that links lead to where the runtime's own handles are
+/// (CVE-2024-21626).
+fn check_directory(root: &Root, mounts: &[MountedAt], path: &str) -> Result<()> {
+    let real = view::resolve(root, mounts, path)
+        .doing(|| format!("looking for the working directory {path}"))?;
+    match real.strip_prefix(b"/proc/") {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            ErrorKind::Denied,
+            format!("{path:?} cannot be the working directory: it leads to {}", shown(&real)),
+        )),
+    }
 }
 
 struct Maker<'a> {
@@ -219,18 +266,7 @@ impl Maker<'_> {
         let wrong = |found: &[u8]| {
             Error::invalid(format!("the working directory {} is not a directory", shown(found)))
         };
-        let (_, real) = self.walk(path.as_bytes(), wrong)?;
-        // A link may have led where the runtime's own handles are (CVE-2024-21626).
-        if real.split(|&b| b == b'/').next() == Some(b"proc") && real != b"proc" {
-            return Err(Error::new(
-                ErrorKind::Denied,
-                format!(
-                    "{path:?} cannot be the working directory: it leads to /{}",
-                    real.escape_ascii()
-                ),
-            ));
-        }
-        Ok(())
+        self.walk(path.as_bytes(), wrong).map(drop)
     }
 }
 
@@ -326,6 +362,12 @@ impl Sources {
         let opening = || format!("opening {part:?} in {}", directory.display());
         let root = Root::open(directory)?;
         let pin = Pin::inside(&root, part.as_bytes()).doing(opening)?;
+        self.stage(target, &pin).map(drop)
+    }
+
+    /// Holds a file for the mount at `target`; returns where it is held.
+    pub fn hold_file(&mut self, target: &str, path: &Path) -> Result<PathBuf> {
+        let pin = Pin::open(path).doing(|| format!("opening {}", path.display()))?;
         self.stage(target, &pin)
     }
 
@@ -334,7 +376,7 @@ impl Sources {
         self.staged.iter().cloned()
     }
 
-    fn stage(&mut self, target: &str, pin: &Pin) -> Result<()> {
+    fn stage(&mut self, target: &str, pin: &Pin) -> Result<PathBuf> {
         let staging = || format!("holding the source of the mount at {target}");
         let place = self.staging.join(self.staged.len().to_string());
         match pin.meta().doing(staging)?.kind {
@@ -350,8 +392,8 @@ impl Sources {
                 Error::caused(ErrorKind::Unsupported, what, Error::io(staging(), error))
             })?,
         }
-        self.staged.push((target.to_owned(), place));
-        Ok(())
+        self.staged.push((target.to_owned(), place.clone()));
+        Ok(place)
     }
 }
 

@@ -115,7 +115,7 @@ fn a_host_that_forwards_already_goes_on_as_it_did() {
     // What a rule of the host's sends there gets there.
     nft(&format!(
         "table ip mine {{ chain in {{ type nat hook prerouting priority dstnat; \
-         ip daddr 192.0.2.1 icmp type echo-request dnat to {}; }} }}",
+         ip daddr 192.0.2.1 icmp type echo-request dnat to {}; }}; }}",
         web.address
     ));
     assert!(one.reaches("192.0.2.1"));
@@ -278,10 +278,10 @@ fn firewalls_that_nobody_else_may_change_are_named() {
     network::set_forwarding(true);
     let machine = Machine::new();
     let lan = Neighbour::new("lan", "192.0.2.1", "192.0.2.50");
-    let own = "table inet filter { chain forward { type filter hook forward priority filter; policy drop; %s } }";
+    let own = "table inet filter { chain forward { type filter hook forward priority filter; policy drop; %s }; }";
     let firewalld = "table inet firewalld { chain filter_FORWARD { type filter hook forward \
                      priority filter + 10; policy accept; ct state established,related accept; %s
-                     reject with icmpx admin-prohibited } }";
+                     reject with icmpx admin-prohibited }; }";
     for (rules, says) in [
         (own, "`nft insert rule inet filter forward iifname creel0 accept`"),
         (firewalld, "`firewall-cmd --permanent --zone=trusted --add-interface=creel0`"),
@@ -304,7 +304,7 @@ fn firewalls_that_nobody_else_may_change_are_named() {
     }
     // One that accepts by default is nobody's business.
     nft("table inet filter { chain forward { type filter hook forward priority filter; \
-         policy accept; iifname lan tcp dport 1 drop; tcp dport 2 drop; } }");
+         policy accept; iifname lan tcp dport 1 drop; tcp dport 2 drop; }; }");
     assert_eq!(reaches(&machine, lan.address()).success().stderr, "");
     machine.nothing_left();
 }

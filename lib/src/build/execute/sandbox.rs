@@ -87,7 +87,8 @@ impl Builder<'_> {
                 settings,
                 &command.options,
                 attachment.as_ref().map(|attachment| attachment.gateway().into()),
-                state.path(),
+                // On the store's disk, where a command that fills one takes nothing from others.
+                &self.writer.scratch()?,
             )?,
             devices,
             named: command.named.clone(),
@@ -189,16 +190,16 @@ fn etc(
     settings: &RunSettings,
     options: &RunOptions,
     gateway: Option<IpAddr>,
-    state: &Path,
+    dir: &Path,
 ) -> Result<BTreeMap<String, PathBuf>> {
     use crate::runtime::options::NamespaceMode;
     let of_host = HostNames::read();
     let own_network = options.namespaces.network != NamespaceMode::Host;
-    let mut hosts = format!("127.0.0.1\tlocalhost {HOSTNAME}\n");
-    hosts.push_str("::1\tlocalhost ip6-localhost ip6-loopback\n");
+    let mut hosts = format!("127.0.0.1\tlocalhost {HOSTNAME}\n").into_bytes();
+    hosts.extend_from_slice(b"::1\tlocalhost ip6-localhost ip6-loopback\n");
     files::entries(&mut hosts, &settings.hosts, gateway)?;
-    let resolv_conf = files::resolv_conf(&of_host.resolv_conf, &Dns::default(), own_network);
-    files::write(state, &[(files::HOSTS, hosts), (files::RESOLV_CONF, resolv_conf)], None)
+    let resolv_conf = files::resolv_conf(&of_host, &Dns::default(), own_network);
+    files::write(dir, &[(files::HOSTS, hosts), (files::RESOLV_CONF, resolv_conf)], None)
 }
 
 /// 64 hexadecimal digits that nobody else has.

@@ -126,7 +126,7 @@ impl Working {
             user: Accounts::read(&root)?.resolve(user, &options.groups)?,
             sources: mounting.sources.paths().collect(),
             network: attachment.as_ref().map(Attachment::path),
-            files: etc(request, &options, &host, attachment.as_ref(), state.path())?,
+            files: etc(request, &options, &host, attachment.as_ref(), &writer.scratch()?)?,
             ..Container::default()
         };
         let built = build(&options, &image, &host, &container)?;
@@ -235,12 +235,12 @@ fn etc(
         _ => &host.hostname,
     };
     let own_network = request.bridge || options.namespaces.network != NamespaceMode::Host;
-    let resolv_conf = files::resolv_conf(&of_host.resolv_conf, &Dns::default(), own_network);
+    let resolv_conf = files::resolv_conf(&of_host, &Dns::default(), own_network);
     let mut texts = vec![(files::RESOLV_CONF, resolv_conf)];
     if !request.no_hosts {
         let addresses: Vec<_> = attachment.iter().map(|a| a.address().into()).collect();
         let hosts = files::hosts(&Hosts {
-            of_host: (!own_network).then_some(of_host.hosts.as_str()),
+            of_host: (!own_network).then_some(of_host.hosts.as_slice()),
             hostname,
             domainname: None,
             addresses: &addresses,

@@ -50,7 +50,7 @@ pub(super) fn mounts(inputs: &Inputs<'_>) -> Result<Vec<Mount>> {
     }
     let named = inputs.container.named.mounts.iter();
     placed.extend(named.filter(|mount| !is_asked(&mount.container_path)).map(of_device));
-    if let Some(init) = &inputs.options.init {
+    if let Some(init) = inputs.init() {
         placed.push(bind(INIT_TARGET, init, &["bind", "rprivate", "ro"]));
     }
     // Parents before what is in them; the order given otherwise.
