@@ -115,9 +115,7 @@ fn meta(list: Message, key: u32) -> Message {
 }
 
 fn payload(list: Message, base: u32, offset: u32, length: u32) -> Message {
-    add(list, "payload", |data| {
-        data.big(1, REGISTER).big(2, base).big(3, offset).big(4, length)
-    })
+    add(list, "payload", |data| data.big(1, REGISTER).big(2, base).big(3, offset).big(4, length))
 }
 
 fn compare(list: Message, how: u32, value: &[u8]) -> Message {

@@ -58,12 +58,7 @@ pub(super) fn take(host: &mut Netlink, bridge: &Bridge, wanted: &Wanted<'_>) -> 
     ))
 }
 
-fn pair<'a>(
-    bridge: &Bridge,
-    wanted: &Wanted<'a>,
-    address: Ipv4Addr,
-    name: &'a str,
-) -> Pair<'a> {
+fn pair<'a>(bridge: &Bridge, wanted: &Wanted<'a>, address: Ipv4Addr, name: &'a str) -> Pair<'a> {
     Pair {
         name,
         note: wanted.id,

@@ -14,11 +14,7 @@ const TABLES: &str = "/proc/self/net/ip_tables_names";
 const FOLDERS: [&str; 5] = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin", "/bin"];
 
 /// Does for the older iptables what [`super::others::open_for`] does; whether it is in use.
-pub(super) fn open_for(
-    bridge: &str,
-    close: bool,
-    warn: &mut dyn FnMut(&str),
-) -> io::Result<bool> {
+pub(super) fn open_for(bridge: &str, close: bool, warn: &mut dyn FnMut(&str)) -> io::Result<bool> {
     let tables = fs::read(TABLES).unwrap_or_default();
     if !tables.split(|&byte| byte == b'\n').any(|name| name == b"filter") {
         return Ok(false);

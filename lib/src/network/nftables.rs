@@ -186,7 +186,9 @@ impl Nftables {
     pub(super) fn generation(&mut self) -> io::Result<u32> {
         let ask = Message::new(GET_GENERATION, ACK, &fixed(Family::Ipv4, 0));
         let replies = self.socket.exchange(&[ask.finish()])?;
-        let id = replies.iter().find_map(|reply| attribute(reply, FIXED, GENERATION_ID)?.try_into().ok());
+        let id = replies
+            .iter()
+            .find_map(|reply| attribute(reply, FIXED, GENERATION_ID)?.try_into().ok());
         id.map(u32::from_be_bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
@@ -209,7 +211,8 @@ impl Nftables {
     pub(super) fn tables(&mut self) -> io::Result<Vec<(Family, String)>> {
         let ask = Message::new(GET_TABLE, DUMP, &[0; FIXED]);
         let replies = self.socket.exchange(&[ask.finish()])?;
-        let table = |reply: &NetlinkReply| Some((Family::of(reply)?, text(attribute(reply, FIXED, NAME)?)));
+        let table =
+            |reply: &NetlinkReply| Some((Family::of(reply)?, text(attribute(reply, FIXED, NAME)?)));
         Ok(replies.iter().filter_map(table).collect())
     }
 

@@ -8,11 +8,11 @@
 use std::io;
 
 use super::expression as e;
+use super::legacy;
 use super::nftables::{
     BaseChain, ChainName, FORWARD, Family, NewChain, Nftables, Place, Verdict, add_rule,
     expressions, make_chain, make_table, set_policy,
 };
-use super::legacy;
 
 /// iptables' table, and the tables beside it, which filter nothing.
 const IPTABLES: &str = "filter";
@@ -102,7 +102,8 @@ fn refusing_chains(nft: &mut Nftables, bridge: &str) -> io::Result<Vec<ChainName
     for chain in nft.base_chains()? {
         let foreign = matches!(chain.name.family, Family::Both | Family::Ipv4)
             && !HARMLESS.contains(&chain.name.table.as_str());
-        if foreign && chain.hook == FORWARD && refuses(nft, &chain)? && !knows(nft, &chain, bridge)? {
+        if foreign && chain.hook == FORWARD && refuses(nft, &chain)? && !knows(nft, &chain, bridge)?
+        {
             found.push(chain.name);
         }
     }

@@ -17,12 +17,13 @@ use super::{Engine, Finished, Network, Origin, RunRequest, ident, leftover, list
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::network::Attachment;
 use crate::runtime::binfmt::runs_foreign;
-use crate::runtime::devices::{find_devices, find_rated};
 use crate::runtime::config::hostname;
+use crate::runtime::devices::{find_devices, find_rated};
 use crate::runtime::options::UserMode;
 use crate::runtime::{
     Accounts, Bundle, CdiEdits, Container, Control, HostFacts, ImageDefaults, Look, Outcome,
-    Person, Runtime, Sources, Streams, build, check_options, find_program, prepare, resolve_cdi,
+    Person, Runtime, SharedSources, Sources, Streams, build, check_options, find_program,
+    keep_restrictions, prepare, resolve_cdi,
 };
 use crate::snapshot::{Snapshot, SnapshotOptions};
 use crate::store::ContainerDir;
@@ -195,6 +196,8 @@ impl Run<'_> {
         place.users = users::namespace(&place.user_mode, self.request.network == Network::Bridge)?;
         let addresses = self.connect(place)?;
         let image_trees = made.planned.image_trees(self.engine)?;
+        // What reaches the host is found before this process has mounts of its own.
+        let shared = SharedSources::hold(&self.request.options.mounts, place.users.is_some())?;
         let tree = self.tree(place, made.chosen)?;
         let root = Root::open(&tree)?;
         let mut options = self.request.options.clone();
@@ -211,7 +214,7 @@ impl Run<'_> {
                 sources.map_owners(&mount.target, owners);
             }
         }
-        sources.hold_binds(&options.mounts)?;
+        sources.hold_binds(&options.mounts, shared)?;
         let (engine, held, state) = (self.engine, &place.held, &place.state);
         let ground = Ground { held, state, root: &tree, users };
         let mut content = made.planned.provide(engine, &ground, &image_trees, &mut sources)?;
@@ -230,7 +233,9 @@ impl Run<'_> {
             network: place.attachment.as_ref().map(Attachment::path),
             user_namespace: users.map(|users| users.path()),
         };
-        let built = build(options, made.image, made.host, &container)?;
+        let mut built = build(options, made.image, made.host, &container)?;
+        let locked = users.is_some() || made.host.in_user_namespace();
+        keep_restrictions(&mut built.spec, locked)?;
         built.warnings.iter().for_each(|warning| (self.warn)(warning));
         prepare(&root, &built.spec, true, owner)?;
         let find = |look| find_program(&root, &built.spec, made.host, look, &runs_foreign);

@@ -78,7 +78,9 @@ impl Planned {
             }
             // It would lay open what is hidden there (CVE-2025-31133).
             if is_kernel_path(target.as_bytes()) {
-                warn(&format!("the image's volume {target} is ignored: the kernel's files are there"));
+                warn(&format!(
+                    "the image's volume {target} is ignored: the kernel's files are there"
+                ));
                 continue;
             }
             planned.volumes.push(PlannedVolume {

@@ -258,7 +258,8 @@ fn the_older_iptables_lets_containers_pass() {
     call("iptables-legacy", "-P FORWARD DROP");
     reached(&reaches(&machine, lan.address()));
     let rules = call("iptables-legacy", "-S FORWARD");
-    let expected = "-P FORWARD DROP\n-A FORWARD -o creel0 -j ACCEPT\n-A FORWARD -i creel0 -j ACCEPT\n";
+    let expected =
+        "-P FORWARD DROP\n-A FORWARD -o creel0 -j ACCEPT\n-A FORWARD -i creel0 -j ACCEPT\n";
     assert_eq!(rules, expected);
     reached(&reaches(&machine, lan.address()));
     assert_eq!(call("iptables-legacy", "-S FORWARD"), expected);
@@ -321,8 +322,7 @@ fn programs_with_other_states_share_the_bridge() {
     let script = "hostname -i; touch /all/$(hostname); \
                   until test $(ls /all | wc -l) -ge 8; do sleep 0.05; done";
     let words = ["--rm", &volume, "app", "sh", "-c", script];
-    let running: Vec<_> =
-        (0..8).map(|number| machines[number % 2].creel(words).start()).collect();
+    let running: Vec<_> = (0..8).map(|number| machines[number % 2].creel(words).start()).collect();
     let mut seen: Vec<String> =
         running.into_iter().map(|one| one.wait().success().stdout).collect();
     seen.sort();

@@ -19,7 +19,7 @@ use crate::runtime::files::{self, Dns};
 use crate::runtime::{
     Accounts, Bundle, CdiEdits, Container, Control, HostFacts, HostNames, ImageDefaults, Look,
     Outcome, RunOptions, Runtime, Sources, Stream, Streams, build, check_options, find_program,
-    prepare,
+    keep_restrictions, prepare,
 };
 use crate::sys::{self, Dir, FileKind, Root, Time};
 
@@ -94,7 +94,8 @@ impl Builder<'_> {
             named: command.named.clone(),
             ..Container::default()
         };
-        let built = build(&command.options, &image, &host, &container)?;
+        let mut built = build(&command.options, &image, &host, &container)?;
+        keep_restrictions(&mut built.spec, host.in_user_namespace())?;
         for warning in &built.warnings {
             self.reporter.event(BuildEvent::Warning(warning));
         }

@@ -18,8 +18,8 @@ use crate::runtime::flags::{HostEntry, merge_env};
 use crate::runtime::options::{MountSource, NamespaceMode};
 use crate::runtime::{
     Accounts, Attached, Bundle, CannotStart, Container, Control, HostFacts, HostNames,
-    ImageDefaults, Look, Outcome, Person, RunOptions, Streams, build, check_options, find_program,
-    prepare,
+    ImageDefaults, Look, Outcome, Person, RunOptions, SharedSources, Streams, build, check_options,
+    find_program, keep_restrictions, prepare,
 };
 use crate::store::Store;
 use crate::sys::{self, Root, SignalQueue};
@@ -108,7 +108,7 @@ impl Working {
         };
         let writer = self.store.begin()?;
         let mut mounting = Mounting::new(&writer, self.store.root(), &request.credentials)?;
-        mounting.sources.hold_binds(&options.mounts)?;
+        mounting.sources.hold_binds(&options.mounts, SharedSources::default())?;
         self.mount(&mut mounting, &request.mounts)?;
         options.mounts.append(&mut mounting.requests);
         merge_env(&mut options.env, mounting.env.drain(..));
@@ -129,7 +129,8 @@ impl Working {
             files: etc(request, &options, &host, attachment.as_ref(), &writer.scratch()?)?,
             ..Container::default()
         };
-        let built = build(&options, &image, &host, &container)?;
+        let mut built = build(&options, &image, &host, &container)?;
+        keep_restrictions(&mut built.spec, host.in_user_namespace())?;
         built.warnings.iter().for_each(|warning| warn(warning));
         // What is made for the container alone shall leave no trace in a layer.
         let before = tidy::times(&root, &built.spec);

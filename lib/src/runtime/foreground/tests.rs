@@ -113,7 +113,7 @@ impl Machine {
         let staging = path.join("staging");
         fs::create_dir_all(&staging).unwrap();
         let mut sources = Sources::in_directory(&staging);
-        sources.hold_binds(&options.mounts).unwrap();
+        sources.hold_binds(&options.mounts, SharedSources::default()).unwrap();
         let container = Container {
             id: format!("creel-test-{:016x}", RandomState::new().hash_one(1)),
             root: path.join("root"),
