@@ -22,8 +22,8 @@ use crate::runtime::devices::{find_devices, find_rated};
 use crate::runtime::options::UserMode;
 use crate::runtime::{
     Accounts, Bundle, CdiEdits, Container, Control, HostFacts, ImageDefaults, Look, Outcome,
-    Person, Runtime, SharedSources, Sources, Streams, build, check_options, find_program,
-    keep_restrictions, prepare, resolve_cdi,
+    Person, Runtime, SharedSources, Sources, Streams, build, check_options, ensure_profile,
+    find_program, keep_restrictions, prepare, resolve_cdi,
 };
 use crate::snapshot::{Snapshot, SnapshotOptions};
 use crate::store::ContainerDir;
@@ -75,10 +75,10 @@ impl Run<'_> {
         mut self,
         supply: &mut dyn FnMut() -> Result<Supply>,
     ) -> Result<Finished> {
-        let host = HostFacts::gather(self.request.options.privileged)?;
-        for warning in check_options(&self.request.options, &host)? {
-            (self.warn)(&warning);
-        }
+        let mut host = HostFacts::gather(self.request.options.privileged)?;
+        let mut warnings = check_options(&self.request.options, &host)?;
+        warnings.extend(ensure_profile(&mut host, &self.request.options));
+        warnings.iter().for_each(|warning| (self.warn)(warning));
         let named = resolve_cdi(&self.request.cdi_directories, &self.request.named_devices)?;
         leftover::sweep(self.engine);
         let mut fetcher = Fetcher::new(supply, self.signals);

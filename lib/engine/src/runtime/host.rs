@@ -274,13 +274,14 @@ fn parse_release(release: &str) -> (u32, u32) {
     (next(), next())
 }
 
-/// The first of the profiles made for containers that the kernel has, one `name (mode)` a line.
+/// The profile for containers that the kernel has, one `name (mode)` a line: ours, or the first of
+/// other engines'.
 fn container_profile(loaded: &str) -> Option<String> {
-    let name = |line: &str| line.split_once(" (").map(|(name, _)| name.to_owned());
-    loaded
-        .lines()
-        .filter_map(name)
-        .find(|name| name == "docker-default" || name.starts_with("containers-default-"))
+    let names = || loaded.lines().filter_map(|line| Some(line.split_once(" (")?.0));
+    let of_others =
+        |name: &&str| *name == "docker-default" || name.starts_with("containers-default-");
+    let own = names().find(|name| *name == super::apparmor::PROFILE);
+    own.or_else(|| names().find(of_others)).map(str::to_owned)
 }
 
 /// All IDs that `/proc/self/uid_map` names.
@@ -372,6 +373,8 @@ mod tests {
         ]);
         assert_eq!((facts.kernel, facts.hostname.as_str()), ((6, 18), "box"));
         assert_eq!(facts.apparmor_profile.as_deref(), Some("docker-default"));
+        let both = "docker-default (enforce)\ncreel-default (enforce)\n";
+        assert_eq!(container_profile(both).as_deref(), Some("creel-default"));
         assert_eq!(facts.capabilities.len(), 14);
         assert!(!facts.ia32);
         assert!(facts.seccomp && facts.apparmor && !facts.selinux && !facts.mqueue);

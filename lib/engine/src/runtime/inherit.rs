@@ -62,3 +62,42 @@ fn opposite(word: &str) -> Option<&'static str> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// `/proc` is `nosuid,nodev,noexec` everywhere.
+    fn kept(options: &[&str], locked: bool) -> Result<String> {
+        let mut mount = Mount::default();
+        mount.set_destination(PathBuf::from("/m"));
+        mount.set_typ(Some("bind".to_owned()));
+        mount.set_source(Some(PathBuf::from("/proc/self/status")));
+        mount.set_options(Some(options.iter().map(|word| (*word).to_owned()).collect()));
+        let mut spec = Spec::default();
+        spec.set_mounts(Some(vec![mount]));
+        keep_restrictions(&mut spec, locked)?;
+        Ok(spec.mounts().as_ref().unwrap()[0].options().as_ref().unwrap().join(","))
+    }
+
+    #[test]
+    fn a_mount_that_is_made_again_keeps_restrictions() {
+        for (options, expected) in [
+            // Nothing makes the runtime mount it again: the kernel keeps all.
+            (&["rbind", "rprivate"][..], "rbind,rprivate"),
+            (&["rbind", "rprivate", "ro"], "rbind,rprivate,ro,nosuid,nodev,noexec"),
+            (&["bind", "ro", "nodev"], "bind,ro,nodev,nosuid,noexec"),
+            (&["bind", "noatime"], "bind,noatime,nosuid,nodev,noexec"),
+        ] {
+            assert_eq!(kept(options, false).unwrap(), expected);
+            assert_eq!(kept(options, true).unwrap(), expected);
+        }
+        // A person may lift one, but not out of a user namespace.
+        assert_eq!(kept(&["bind", "ro", "exec"], false).unwrap(), "bind,ro,exec,nosuid,nodev");
+        let refused = kept(&["bind", "exec"], true).unwrap_err().chain();
+        assert!(refused.starts_with("exec at /m: the source's mount is noexec"), "{refused}");
+    }
+}

@@ -6,6 +6,7 @@
 //! handle of it; the configuration is a pure function of its inputs, byte for byte. Does not know
 //! stores, snapshots or how networks are made.
 
+pub mod apparmor;
 pub mod binfmt;
 pub mod capabilities;
 pub mod cdi;
@@ -29,6 +30,7 @@ pub mod terminal;
 pub mod user;
 mod view;
 
+pub use apparmor::ensure_profile;
 pub use cdi::{CDI_DIRECTORIES, CdiEdits, CdiName, resolve_cdi};
 pub use config::{Built, Container, build, check_options, to_json};
 pub use foreground::{Control, Outcome};

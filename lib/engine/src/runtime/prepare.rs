@@ -309,5 +309,5 @@ fn make_file(parent: &Dir, name: &[u8], owner: Option<(u32, u32)>) -> std::io::R
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;

@@ -18,8 +18,8 @@ use crate::runtime::devices::find_devices;
 use crate::runtime::files::{self, Dns};
 use crate::runtime::{
     Accounts, Bundle, CdiEdits, Container, Control, HostFacts, HostNames, ImageDefaults, Look,
-    Outcome, RunOptions, Runtime, Sources, Stream, Streams, build, check_options, find_program,
-    keep_restrictions, prepare,
+    Outcome, RunOptions, Runtime, Sources, Stream, Streams, build, check_options, ensure_profile,
+    find_program, keep_restrictions, prepare,
 };
 use crate::sys::{self, Dir, FileKind, Root, Time};
 
@@ -55,8 +55,11 @@ impl Builder<'_> {
     /// Runs a command to its end; what it leaves are its changes.
     pub(super) fn in_sandbox(&self, command: &Command<'_>, sources: &Sources) -> BuildResult<()> {
         let settings = command.settings;
-        let host = HostFacts::gather(command.options.privileged)?;
+        let mut host = HostFacts::gather(command.options.privileged)?;
         check_options(&command.options, &host)?;
+        if let Some(warning) = ensure_profile(&mut host, &command.options) {
+            self.reporter.event(BuildEvent::Warning(&warning));
+        }
         let id = new_id();
         let machine = &settings.machine;
         let state = Place::create(machine, &id)?;

@@ -19,7 +19,7 @@ use crate::runtime::options::{MountSource, NamespaceMode};
 use crate::runtime::{
     Accounts, Attached, Bundle, CannotStart, Container, Control, HostFacts, HostNames,
     ImageDefaults, Look, Outcome, Person, RunOptions, SharedSources, Streams, build, check_options,
-    find_program, keep_restrictions, prepare,
+    ensure_profile, find_program, keep_restrictions, prepare,
 };
 use crate::store::Store;
 use crate::sys::{self, Root, SignalQueue};
@@ -94,8 +94,10 @@ impl Working {
         warn: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Ran> {
         let mut options = self.options(request)?;
-        let host = HostFacts::gather(options.privileged)?;
-        check_options(&options, &host)?.iter().for_each(|warning| warn(warning));
+        let mut host = HostFacts::gather(options.privileged)?;
+        let mut warnings = check_options(&options, &host)?;
+        warnings.extend(ensure_profile(&mut host, &options));
+        warnings.iter().for_each(|warning| warn(warning));
         let (id, machine) = (new_id(), &request.machine);
         let state = Place::create(machine, &id)?;
         let root = Root::open(tree)?;

@@ -1,5 +1,5 @@
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::runtime::config::{Container, build};
@@ -180,4 +180,60 @@ fn directories_and_files_do_not_mix() {
     let file = place.dir.path().join("hosts").display().to_string();
     place.options.mounts = vec![parse_volume(&format!("{file}:/d"), Path::new("/")).unwrap()];
     assert!(place.prepare().unwrap_err().chain().contains("vice-versa"));
+}
+
+/// Links lead mounts and the working directory nowhere near the kernel's files.
+#[test]
+fn nothing_is_mounted_over_the_kernel_s_files_by_links() {
+    for (link, target, mount) in [
+        ("x", "/dev", "/x"),
+        ("x", "dev", "/x/y"),
+        ("x", "../../../proc", "/x"),
+        ("x", "/sys/fs", "/x"),
+        ("x", "/y", "/x/z"),
+        ("etc", "dev", "/srv"),
+    ] {
+        let mut place = Place::new();
+        symlink("/dev", place.root().join("y")).unwrap();
+        symlink(target, place.root().join(link)).unwrap();
+        place.options.mounts = vec![parse_tmpfs(mount).unwrap()];
+        let error = place.prepare().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{mount}");
+        assert!(error.chain().contains("over the kernel's files"), "{}", error.chain());
+    }
+    // Where a person says so, and where links stay clear of it.
+    for mount in ["/dev/x", "/proc/x", "/var/run/x", "/devices"] {
+        let mut place = Place::new();
+        std::fs::create_dir_all(place.root().join("run")).unwrap();
+        std::fs::create_dir_all(place.root().join("var")).unwrap();
+        symlink("/run", place.root().join("var/run")).unwrap();
+        place.options.mounts = vec![parse_tmpfs(mount).unwrap()];
+        place.prepare().unwrap();
+    }
+}
+
+#[test]
+fn links_in_what_is_mounted_are_followed_too() {
+    let mut place = Place::new();
+    let volume = place.dir.path().join("out");
+    symlink("/dev", volume.join("inner")).unwrap();
+    symlink("/proc/self/fd", volume.join("open")).unwrap();
+    let bind = parse_volume(&format!("{}:/v", volume.display()), Path::new("/")).unwrap();
+    place.options.mounts = vec![bind, parse_tmpfs("/v/inner").unwrap()];
+    let error = place.prepare().unwrap_err();
+    assert_eq!(
+        error.chain(),
+        "the mount at /v/inner is refused: a link leads it to /dev, over the kernel's files"
+    );
+    place.options.mounts.pop();
+    for workdir in ["/v/open/7", "/dev/fd/7", "/dev/stdin", "/dev/../dev/fd/0", "/v/inner/fd/3"] {
+        place.options.workdir = Some(workdir.into());
+        let error = place.prepare().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{workdir}");
+        assert!(error.chain().contains("cannot be the working directory"), "{}", error.chain());
+    }
+    for workdir in ["/dev", "/dev/shm", "/v", "/v/new", "/proc"] {
+        place.options.workdir = Some(workdir.into());
+        place.prepare().unwrap_or_else(|error| panic!("{workdir}: {}", error.chain()));
+    }
 }
