@@ -1,5 +1,6 @@
 //! `creel-run`: real containers, as root, with runc.
 
+mod beside;
 mod flags;
 mod foreground;
 mod images;

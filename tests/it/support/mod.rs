@@ -10,6 +10,7 @@
 //! | [`program`] | `Sandbox`: our programs in a home of their own |
 //! | [`peers`] | `need!("skopeo")`, `skopeo(&sandbox, […])`, umoci, podman, buildah |
 //! | [`server`] | `DockerRegistry` 2.8, `Dockerd`: the real ones |
+//! | [`network`] | networks of a test's own, and machines beside it |
 //! | [`git`] | git repositories, and a daemon that serves them |
 //! | [`client`] | `get(url)`, `request(method, url)`: what really comes over the wire |
 //! | [`content`] | `sha256()`, `noise()`, `Content` (bytes in memory or in a file), `Descriptor` |
@@ -36,6 +37,7 @@ pub mod git;
 pub mod http;
 pub mod image;
 pub mod log;
+pub mod network;
 pub mod peers;
 pub mod program;
 pub mod raw;

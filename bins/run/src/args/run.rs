@@ -212,8 +212,8 @@ pub struct FileArgs {
     /// The root file system cannot be written.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, action = ArgAction::Set, value_name = "BOOL")]
     pub read_only: bool,
-    /// With --read-only: memory at /run, /tmp and /var/tmp.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", hide_default_value = true, action = ArgAction::Set, value_name = "BOOL")]
+    /// With --read-only: mount writable memory at /run, /tmp and /var/tmp.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, action = ArgAction::Set, value_name = "BOOL")]
     pub read_only_tmpfs: bool,
     /// A device of the host, or by its CDI name VENDOR/CLASS=NAME (repeatable).
     #[arg(long, value_name = "HOST[:TARGET][:rwm]")]

@@ -43,11 +43,11 @@ pub use meta::{
     sync_filesystem,
 };
 pub use mounts::{
-    DetachedMount, Overlay, detach, is_mount, mount_again, mount_memory, mount_overlay, own_mounts,
-    unmount_idle,
+    DetachedMount, Overlay, detach, detach_alone, is_mount, is_shared, mount_again, mount_memory,
+    mount_overlay, own_mounts, restrictions, unmount_idle,
 };
 pub use namespace::{NamespaceKind, namespace_kind};
-pub use netlink::{Netlink, NetlinkFamily, NetlinkReply, new_network};
+pub use netlink::{Netlink, NetlinkFamily, NetlinkReply, legacy_firewall, new_network};
 pub use patient::{Output, OutputClosed, Patient};
 pub use pin::Pin;
 pub use poll::{Wait, wait_any, wait_many};

@@ -1,18 +1,19 @@
 //! Mounts: of a thread's own, of stacked directories, and their end.
 
 use std::ffi::CString;
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, unshare};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
-    OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_fd, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, mount_change, mount_remount, move_mount, open_tree,
-    unmount,
+    OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount,
+    fsopen, mount_change, mount_remount, move_mount, open_tree, unmount,
 };
 
 use super::user_namespace::map_owners;
@@ -30,6 +31,38 @@ pub fn own_mounts() -> io::Result<()> {
 /// Takes a mount away from its place; those who use it keep it until they are done.
 pub fn detach(place: &Path) -> io::Result<()> {
     Ok(unmount(place, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?)
+}
+
+/// The same for a mount and all below it that others may see too: from them nothing is taken.
+pub fn detach_alone(place: &Path) -> io::Result<()> {
+    mount_change(place, MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    detach(place)
+}
+
+/// Whether what is mounted below a file or directory spreads to other mounts of the same.
+pub fn is_shared(handle: impl AsFd) -> io::Result<bool> {
+    let number = handle.as_fd().as_raw_fd();
+    let about = fs::read_to_string(format!("/proc/thread-self/fdinfo/{number}"))?;
+    let id = about.lines().find_map(|line| line.strip_prefix("mnt_id:")).map(str::trim);
+    let id = id.ok_or(io::ErrorKind::Unsupported)?;
+    let table = fs::read("/proc/thread-self/mountinfo")?;
+    let own = |line: &&[u8]| line.split(|&b| b == b' ').next() == Some(id.as_bytes());
+    let line = table.split(|&byte| byte == b'\n').find(own).unwrap_or_default();
+    // Behind the mount's own options, before a dash.
+    let mut marks = line.split(|&b| b == b' ').skip(6).take_while(|word| *word != b"-");
+    Ok(marks.any(|mark| mark.starts_with(b"shared:")))
+}
+
+/// The switches, in mount(8)'s words, that restrict what is done with files in a mount.
+pub fn restrictions(path: &Path) -> io::Result<Vec<&'static str>> {
+    const ALL: [(StatVfsMountFlags, &str); 4] = [
+        (StatVfsMountFlags::RDONLY, "ro"),
+        (StatVfsMountFlags::NOSUID, "nosuid"),
+        (StatVfsMountFlags::NODEV, "nodev"),
+        (StatVfsMountFlags::NOEXEC, "noexec"),
+    ];
+    let flags = rustix::fs::statvfs(path)?.f_flag;
+    Ok(ALL.into_iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, word)| word).collect())
 }
 
 /// Takes a mount away from its place, unless somebody uses it.
@@ -69,11 +102,11 @@ pub struct DetachedMount {
 }
 
 impl DetachedMount {
-    fn new(handle: OwnedFd) -> DetachedMount {
+    pub(super) fn new(handle: OwnedFd) -> DetachedMount {
         DetachedMount { handle, make_read_only: false }
     }
 
-    /// Gives it a place: the directory `target`, in the calling thread's mounts.
+    /// Gives it a place: the directory or file `target`, in the calling thread's mounts.
     pub fn attach(&self, target: &Path) -> io::Result<()> {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         move_mount(&self.handle, "", CWD, target, flags)?;
@@ -87,25 +120,64 @@ impl DetachedMount {
 
 /// Mounts a stack of directories.
 ///
-/// Handles are used where the kernel takes them (6.13 and later), then one path for each layer
-/// (6.5), then one option for all of them, which has to fit into a page. That way, and owners that
-/// are not the disk's, need the directory `spare` for a moment, in mounts of the thread's own
-/// ([`own_mounts`]).
+/// They are named by short names of open handles, however long their paths are: the mount's line
+/// in `mountinfo`, which runtimes read whole, names all of them. Kernels from 6.5 on take one option
+/// for each layer, older ones one for all of them, which has to fit into a page. That way, and
+/// owners that are not the disk's, need the directory `spare` for a moment, in mounts of the
+/// thread's own ([`own_mounts`]).
 pub fn mount_overlay(overlay: &Overlay<'_>, spare: &Path) -> io::Result<DetachedMount> {
-    let Some(owners) = overlay.owners else { return stack(overlay, spare) };
-    let mapped = MappedMounts::new(overlay.lowers, owners, spare)?;
-    let lowers: Vec<&Path> = mapped.names.iter().map(PathBuf::as_path).collect();
-    stack(&Overlay { lowers: &lowers, ..*overlay }, spare)
+    let lowers = match overlay.owners {
+        Some(owners) => Lowers::Mapped(MappedMounts::new(overlay.lowers, owners, spare)?),
+        None => Lowers::Plain(ShortNames::of(overlay.lowers)?),
+    };
+    let upper = match overlay.upper {
+        Some((upper, work)) => Some(ShortNames::of(&[upper, work])?),
+        None => None,
+    };
+    let changes = match upper.as_ref().map(|short| short.names.as_slice()) {
+        Some([upper, work]) => Some((upper.as_path(), work.as_path())),
+        _ => None,
+    };
+    let lowers: Vec<&Path> = lowers.names().iter().map(PathBuf::as_path).collect();
+    let short = Overlay { lowers: &lowers, upper: changes, ..*overlay };
+    match overlay_by_options(&short) {
+        Err(Errno::INVAL) => overlay_by_page(&short, spare),
+        made => Ok(DetachedMount::new(made?)),
+    }
 }
 
-fn stack(overlay: &Overlay<'_>, spare: &Path) -> io::Result<DetachedMount> {
-    for by_handle in [true, false] {
-        match overlay_by_options(overlay, by_handle) {
-            Err(Errno::INVAL) => {}
-            other => return Ok(DetachedMount::new(other?)),
+/// Directories by names that are good while this lives.
+struct ShortNames {
+    names: Vec<PathBuf>,
+    _handles: Vec<OwnedFd>,
+}
+
+impl ShortNames {
+    fn of(paths: &[&Path]) -> io::Result<ShortNames> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = |path: &&Path| Ok(rustix::fs::open(*path, flags, Mode::empty())?);
+        let handles = paths.iter().map(open).collect::<io::Result<Vec<OwnedFd>>>()?;
+        Ok(ShortNames { names: short_names(&handles), _handles: handles })
+    }
+}
+
+fn short_names(handles: &[OwnedFd]) -> Vec<PathBuf> {
+    let name = |handle: &OwnedFd| format!("/proc/self/fd/{}", handle.as_raw_fd()).into();
+    handles.iter().map(name).collect()
+}
+
+enum Lowers<'a> {
+    Plain(ShortNames),
+    Mapped(MappedMounts<'a>),
+}
+
+impl Lowers<'_> {
+    fn names(&self) -> &[PathBuf] {
+        match self {
+            Lowers::Plain(short) => &short.names,
+            Lowers::Mapped(mapped) => &mapped.names,
         }
     }
-    overlay_by_page(overlay, spare)
 }
 
 /// Directories mounted once more, with owners as a user namespace has them.
@@ -128,8 +200,7 @@ impl<'a> MappedMounts<'a> {
         // All are opened before anything hides one of them.
         let handles =
             paths.iter().map(|path| Ok(copy_mount(path)?)).collect::<io::Result<Vec<OwnedFd>>>()?;
-        let name = |handle: &OwnedFd| format!("/proc/self/fd/{}", handle.as_raw_fd()).into();
-        let names = handles.iter().map(name).collect();
+        let names = short_names(&handles);
         let mut mapped = MappedMounts { place, placed: 0, names, _handles: Vec::new() };
         for handle in &handles {
             map_owners(handle.as_fd(), owners)?;
@@ -150,12 +221,9 @@ impl Drop for MappedMounts<'_> {
     }
 }
 
-fn overlay_by_options(overlay: &Overlay<'_>, by_handle: bool) -> Result<OwnedFd, Errno> {
+fn overlay_by_options(overlay: &Overlay<'_>) -> Result<OwnedFd, Errno> {
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    let set = |key: &str, path: &Path| match by_handle {
-        true => fsconfig_set_fd(fs.as_fd(), key, open_path(path)?),
-        false => fsconfig_set_string(fs.as_fd(), key, path),
-    };
+    let set = |key: &str, path: &Path| fsconfig_set_string(fs.as_fd(), key, path);
     overlay.lowers.iter().try_for_each(|lower| set("lowerdir+", lower))?;
     if let Some((upper, work)) = overlay.upper {
         set("upperdir", upper)?;
@@ -178,32 +246,21 @@ fn overlay_by_options(overlay: &Overlay<'_>, by_handle: bool) -> Result<OwnedFd,
     fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-fn open_path(path: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty())
-}
-
-/// The old way, through short names of open handles.
+/// The old way.
 fn overlay_by_page(overlay: &Overlay<'_>, spare: &Path) -> io::Result<DetachedMount> {
-    let mut open = Vec::new();
-    let mut name = |path: &Path| -> io::Result<String> {
-        let handle = open_path(path)?;
-        let name = format!("/proc/self/fd/{}", handle.as_raw_fd());
-        open.push(handle);
-        Ok(name)
-    };
-    let lowers = overlay.lowers.iter().map(|path| name(path)).collect::<io::Result<Vec<_>>>()?;
-    let mut data = format!("lowerdir={}", lowers.join(":"));
+    let lowers: Vec<_> = overlay.lowers.iter().map(|path| path.as_os_str().as_bytes()).collect();
+    let mut data = [&b"lowerdir="[..], &lowers.join(&b':')].concat();
     let mut flags = MountFlags::RDONLY;
     if let Some((upper, work)) = overlay.upper {
-        data += &format!(",upperdir={},workdir={}", name(upper)?, name(work)?);
+        let (upper, work) = (upper.as_os_str().as_bytes(), work.as_os_str().as_bytes());
+        data.extend([&b",upperdir="[..], upper, b",workdir=", work].concat());
         flags = MountFlags::empty();
         if overlay.volatile {
-            data += ",volatile";
+            data.extend_from_slice(b",volatile");
         }
     }
     if overlay.user_xattrs {
-        data += ",userxattr";
+        data.extend_from_slice(b",userxattr");
     }
     let data = CString::new(data).map_err(|_| io::Error::from(Errno::INVAL))?;
     rustix::mount::mount("overlay", spare, "overlay", flags, data.as_c_str())?;
@@ -258,8 +315,8 @@ mod tests {
                 owners: None,
             };
             let ways = [
-                overlay_by_options(&overlay, true).map(DetachedMount::new).map_err(Into::into),
-                overlay_by_options(&overlay, false).map(DetachedMount::new).map_err(Into::into),
+                mount_overlay(&overlay, &path("spare")),
+                overlay_by_options(&overlay).map(DetachedMount::new).map_err(Into::into),
                 overlay_by_page(&overlay, &path("spare")),
             ];
             for (number, way) in ways.into_iter().enumerate() {
@@ -278,5 +335,38 @@ mod tests {
         let refused = std::fs::write(path("place/c"), "new").unwrap_err();
         detach(&path("place")).unwrap();
         assert_eq!(refused.kind(), io::ErrorKind::ReadOnlyFilesystem);
+    }
+
+    #[test]
+    fn a_line_of_many_layers_with_long_paths_is_short() {
+        if super::super::effective_uid() != 0 {
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let long = directory.path().join("x".repeat(200)).join("y".repeat(200));
+        let layers: Vec<PathBuf> = (0..128).map(|layer| long.join(layer.to_string())).collect();
+        for name in ["upper", "work", "place", "spare"].map(|name| long.join(name)) {
+            std::fs::create_dir_all(name).unwrap();
+        }
+        for (number, layer) in layers.iter().enumerate() {
+            std::fs::create_dir(layer).unwrap();
+            std::fs::write(layer.join(number.to_string()), "").unwrap();
+        }
+        let overlay = Overlay {
+            lowers: &layers.iter().map(PathBuf::as_path).collect::<Vec<_>>(),
+            upper: Some((&long.join("upper"), &long.join("work"))),
+            volatile: true,
+            user_xattrs: false,
+            owners: None,
+        };
+        let place = long.join("place");
+        mount_overlay(&overlay, &long.join("spare")).unwrap().attach(&place).unwrap();
+        let count = std::fs::read_dir(&place).unwrap().count();
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        detach(&place).unwrap();
+        let line = table.lines().find(|line| line.contains(place.to_str().unwrap())).unwrap();
+        let options = line.rsplit(' ').next().unwrap();
+        assert_eq!(count, 128);
+        assert!(options.len() < 4096 - 200, "{} bytes", options.len());
     }
 }

@@ -1,7 +1,7 @@
 //! The kernel's message socket for networks, and namespaces of networks.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
@@ -67,6 +67,7 @@ impl Netlink {
     /// The kernel's error number for the first message that it refused.
     pub fn exchange(&mut self, messages: &[Vec<u8>]) -> io::Result<Vec<NetlinkReply>> {
         let mut bytes = Vec::new();
+        let first = self.sequence.wrapping_add(1);
         let mut last = None;
         let asks = (libc::NLM_F_ACK | libc::NLM_F_DUMP) as u16;
         for message in messages {
@@ -84,12 +85,17 @@ impl Netlink {
         let last = last.ok_or(io::ErrorKind::InvalidInput)?;
         send(&self.socket, &bytes, SendFlags::empty())?;
         let mut replies = Vec::new();
-        while !self.receive(last, &mut replies)? {}
+        while !self.receive((first, last), &mut replies)? {}
         Ok(replies)
     }
 
-    /// Takes what has come; whether that was all.
-    fn receive(&self, last: u32, replies: &mut Vec<NetlinkReply>) -> io::Result<bool> {
+    /// Takes what has come in answer to the messages from `first` to `last`; whether that was all.
+    /// Answers to earlier messages, of which one was refused, are left out.
+    fn receive(
+        &self,
+        (first, last): (u32, u32),
+        replies: &mut Vec<NetlinkReply>,
+    ) -> io::Result<bool> {
         let [ready] = wait_any([Wait::Read(self.socket.as_fd())], Some(PATIENCE))?;
         if !ready {
             return Err(io::ErrorKind::TimedOut.into());
@@ -101,6 +107,9 @@ impl Netlink {
             let Some(message) = rest.get(..length).filter(|_| length >= HEADER) else { break };
             rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
             let (kind, sequence) = (short(message, 4).unwrap_or(0), word(message, 8).unwrap_or(0));
+            if sequence.wrapping_sub(first) > self.sequence.wrapping_sub(first) {
+                continue;
+            }
             let payload = message.get(HEADER..).unwrap_or_default();
             let code = word(payload, 0).unwrap_or(0).cast_signed();
             match kind {
@@ -124,16 +133,73 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// Makes a network namespace, which lives as long as the handle or a process in it, and opens a
-/// socket for its links.
+/// socket for its links. Those that it gets speak no IPv6 until somebody inside says so.
 pub fn new_network() -> io::Result<(OwnedFd, Netlink)> {
     let make = || {
         unshare(CloneFlags::CLONE_NEWNET)?;
         let handle = std::fs::File::open("/proc/thread-self/ns/net")?;
-        Ok((OwnedFd::from(handle), Netlink::open(NetlinkFamily::Route)?))
+        Ok((OwnedFd::from(handle), open_without_ipv6()?))
     };
     // A thread's namespace is its own, and gone with it.
     let thread = std::thread::Builder::new().name("network".to_owned()).spawn(make)?;
     thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread ended unexpectedly")))
+}
+
+/// Opens a socket in the calling thread's namespace, where new links get no IPv6; loopback, which
+/// is there already, keeps it.
+pub(super) fn open_without_ipv6() -> io::Result<Netlink> {
+    match std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1") {
+        // A kernel without IPv6.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        written => written?,
+    }
+    Netlink::open(NetlinkFamily::Route)
+}
+
+/// The entries of a table of the older iptables in the calling thread's network namespace, as the
+/// kernel keeps them (linux/netfilter_ipv4/ip_tables.h).
+pub fn legacy_firewall(table: &str) -> io::Result<Vec<u8>> {
+    const INFO: libc::c_int = 64;
+    const ENTRIES: libc::c_int = 65;
+    const NAME: usize = 32;
+    /// Bytes of the general answer, and where it tells the size of the entries.
+    const INFO_BYTES: usize = 84;
+    const SIZE_AT: usize = 80;
+    /// Bytes before the entries.
+    const HEAD: usize = 40;
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+        Some(rustix::net::ipproto::RAW),
+    )?;
+    let mut buffer = table.as_bytes().to_vec();
+    buffer.truncate(NAME - 1);
+    buffer.resize(INFO_BYTES, 0);
+    read_option(&socket, INFO, &mut buffer)?;
+    let size = word(&buffer, SIZE_AT).ok_or(io::ErrorKind::InvalidData)?;
+    buffer.truncate(NAME);
+    buffer.extend(size.to_ne_bytes());
+    buffer.resize(HEAD + usize::try_from(size).unwrap_or(0), 0);
+    read_option(&socket, ENTRIES, &mut buffer)?;
+    Ok(buffer.split_off(HEAD))
+}
+
+/// Reads an option of IP into a buffer that says what is wanted.
+fn read_option(socket: &OwnedFd, option: libc::c_int, buffer: &mut [u8]) -> io::Result<()> {
+    let mut length = libc::socklen_t::try_from(buffer.len()).unwrap_or(0);
+    // SAFETY: the kernel writes no more bytes than `length` says the buffer has.
+    #[allow(unsafe_code)]
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            option,
+            buffer.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]

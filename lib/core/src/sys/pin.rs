@@ -4,11 +4,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
-use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::dir::resolve;
 use super::meta::Meta;
+use super::mounts::DetachedMount;
 use super::root::Root;
 use super::user_namespace::map_owners;
 
@@ -39,17 +40,22 @@ impl Pin {
         Meta::of(&self.fd)
     }
 
-    /// Mounts it, with all that is mounted below it, on the file or directory `place`. Who looks
-    /// there sees its owners, not those of what is mounted below it, as the user namespace `owners`
-    /// maps them.
-    pub fn attach(&self, place: &Path, owners: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    /// Mounts it once more, with all that is mounted below it, at no place yet. Who looks there
+    /// sees its owners, not those of what is mounted below it, as the user namespace `owners` maps
+    /// them.
+    pub fn mount(&self, owners: Option<BorrowedFd<'_>>) -> io::Result<DetachedMount> {
         let copy = OpenTreeFlags::OPEN_TREE_CLONE
             | OpenTreeFlags::OPEN_TREE_CLOEXEC
             | OpenTreeFlags::AT_EMPTY_PATH
             | OpenTreeFlags::AT_RECURSIVE;
         let tree = open_tree(&self.fd, "", copy)?;
         owners.map_or(Ok(()), |owners| map_owners(tree.as_fd(), owners))?;
-        let how = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        Ok(move_mount(&tree, "", CWD, place, how)?)
+        Ok(DetachedMount::new(tree))
+    }
+}
+
+impl AsFd for Pin {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }

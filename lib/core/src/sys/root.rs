@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use rustix::fs::ResolveFlags;
+use rustix::fs::{OFlags, ResolveFlags};
 
-use super::dir::{Dir, open_regular};
+use super::dir::{Dir, open_regular, resolve};
 use super::meta::{FileKind, Meta};
 use crate::error::{Error, IoContext, Result};
 
@@ -97,6 +97,21 @@ impl Root {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the path of a name"));
         }
         Ok((self.open_dir(parent)?, name))
+    }
+
+    /// Where the link at `path` leads, links followed on the way to it, into other mounts too;
+    /// `None` for anything else that is there.
+    pub fn link_target(&self, path: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        use rustix::io::Errno;
+        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let found = resolve(&self.dir, or_dot(path), flags, how)?;
+        // A handle of a link reads it; one of anything else has no name in it.
+        match rustix::fs::readlinkat(&found, "", Vec::new()) {
+            Ok(target) => Ok(Some(target.into_bytes())),
+            Err(Errno::NOENT | Errno::INVAL) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Metadata of what `path` names, links followed on the way but not at the end; `None` when

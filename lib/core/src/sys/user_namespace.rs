@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::sched::{CloneFlags, setns};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
-use super::netlink::{Netlink, NetlinkFamily};
+use super::netlink::{Netlink, open_without_ipv6};
 
 /// A run of IDs that are mapped one to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +70,14 @@ impl UserNamespace {
         format!("/proc/{}/fd/{}", std::process::id(), self.handle.as_raw_fd()).into()
     }
 
-    /// Its network namespace, if one was made with it, and a socket for the links there.
+    /// Its network namespace, if one was made with it, and a socket for the links there, which
+    /// speak no IPv6 until somebody inside says so.
     pub fn network(&self) -> io::Result<Option<(OwnedFd, Netlink)>> {
         let Some(network) = &self.network else { return Ok(None) };
         let (network, entered) = (network.try_clone()?, network.try_clone()?);
         let open = move || {
             setns(entered, CloneFlags::CLONE_NEWNET)?;
-            Netlink::open(NetlinkFamily::Route)
+            open_without_ipv6()
         };
         // A thread's namespace is its own, and gone with it.
         let thread = std::thread::Builder::new().name("network".to_owned()).spawn(open)?;

@@ -1,131 +1,147 @@
-//! The firewall's part: what leaves a network of ours gets the host's address.
+//! The firewall's part: what leaves a network of ours gets the host's address, and nothing gets in
+//! that was not asked for.
 //!
-//! A table of our own, so that nobody's rules are touched (nf_tables, linux/netfilter/nf_tables.h).
+//! Owns the tables `ip creel` and `bridge creel`, and the decision that the host forwards packets.
+//! Promise: whoever is beside this host reaches nothing in a container that was not published, and
+//! no more of the host's other networks than before.
 
+use std::fs;
 use std::io;
-use std::net::Ipv4Addr;
 
+use super::bridge::Bridge;
+use super::expression as e;
 use super::message::Message;
-use crate::sys::{Netlink, NetlinkFamily};
+use super::nftables::{
+    ChainName, FORWARD, Family, NewChain, Nftables, POSTROUTING, Place, Verdict, add_rule,
+    make_chain, make_table,
+};
+use super::{lease, others, route};
+use crate::error::Result;
+use crate::sys::Netlink;
 
 const TABLE: &str = "creel";
-
-const SUBSYSTEM: u16 = 10 << 8;
-const NEW_TABLE: u16 = SUBSYSTEM;
-const NEW_CHAIN: u16 = SUBSYSTEM | 3;
-const GET_CHAIN: u16 = SUBSYSTEM | 4;
-const NEW_RULE: u16 = SUBSYSTEM | 6;
-const BATCH_BEGIN: u16 = 0x10;
-const BATCH_END: u16 = 0x11;
-
-const NAME: u16 = 1;
-const CHAIN_TABLE: u16 = 1;
-const CHAIN_NAME: u16 = 3;
-const CHAIN_HOOK: u16 = 4;
-const CHAIN_TYPE: u16 = 7;
-const HOOK_NUMBER: u16 = 1;
-const HOOK_PRIORITY: u16 = 2;
-const RULE_TABLE: u16 = 1;
-const RULE_CHAIN: u16 = 2;
-const RULE_EXPRESSIONS: u16 = 4;
-const LIST_ELEMENT: u16 = 1;
-const EXPRESSION_NAME: u16 = 1;
-const EXPRESSION_DATA: u16 = 2;
-const DATA_VALUE: u16 = 1;
-
-const POSTROUTING: u32 = 4;
 /// Where source addresses are changed (`NF_IP_PRI_NAT_SRC`).
-const PRIORITY: u32 = 100;
+const SOURCE_NAT: i32 = 100;
+/// Where packets are filtered (`NF_IP_PRI_FILTER`).
+const FILTER: i32 = 0;
+/// What a bridge for which the host's forwarding was switched on has as its note.
+const CLOSED: &str = "creel: forwarding was off";
+const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
-const REGISTER: u32 = 1;
-const META_OUTGOING_NAME: u32 = 7;
-const FROM_NETWORK_HEADER: u32 = 1;
-const SOURCE_ADDRESS: u32 = 12;
-const EQUAL: u32 = 0;
-const DIFFERENT: u32 = 1;
-/// Names of links are compared with all that the kernel keeps of them.
-const LINK_NAME: usize = 16;
-
-const ACK: i32 = libc::NLM_F_ACK;
-const CREATE: i32 = libc::NLM_F_CREATE;
-
-/// The fixed part of all messages: for IPv4, in this version.
-fn fixed(resource: u16) -> [u8; 4] {
-    let [high, low] = resource.to_be_bytes();
-    [libc::AF_INET as u8, 0, high, low]
-}
-
-/// A network of ours.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Subnet {
-    pub(super) first: Ipv4Addr,
-    pub(super) prefix: u8,
-}
-
-/// Sees to it that what leaves `subnet` by another link than `bridge` gets the host's address.
-pub(super) fn ensure_masquerade(bridge: &str, subnet: Subnet) -> io::Result<()> {
-    let mut socket = Netlink::open(NetlinkFamily::Netfilter)?;
-    let chain = format!("{bridge}-{}-{}", subnet.first, subnet.prefix);
-    let look =
-        Message::new(GET_CHAIN, ACK, &fixed(0)).text(CHAIN_TABLE, TABLE).text(CHAIN_NAME, &chain);
-    match socket.exchange(&[look.finish()]) {
-        Ok(_) => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+/// Sees to it that containers on the bridge reach others, and nobody reaches them unasked. `warn`
+/// hears of other firewalls that are in the way.
+pub(super) fn ensure(
+    host: &mut Netlink,
+    bridge: &Bridge,
+    warn: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let setting = |error| super::refused("setting up the firewall", error);
+    let mut nft = Nftables::open().map_err(setting)?;
+    let made = ensure_own(&mut nft, bridge).map_err(setting)?;
+    let is_forwarding = fs::read(FORWARDING).is_ok_and(|text| text.trim_ascii() == b"1");
+    // Rules that somebody flushed are made again, also those that keep the host closed.
+    let close = !is_forwarding || made && bridge.link.note == CLOSED;
+    others::open_for(&mut nft, bridge.name, close, warn).map_err(setting)?;
+    if is_forwarding {
+        return Ok(());
     }
-    // All of it or nothing.
-    let messages = [
-        Message::new(BATCH_BEGIN, 0, &fixed(10)),
-        Message::new(NEW_TABLE, CREATE, &fixed(0)).text(NAME, TABLE),
-        Message::new(NEW_CHAIN, CREATE, &fixed(0))
-            .text(CHAIN_TABLE, TABLE)
-            .text(CHAIN_NAME, &chain)
-            .nest(CHAIN_HOOK, |hook| {
-                hook.big(HOOK_NUMBER, POSTROUTING).big(HOOK_PRIORITY, PRIORITY)
-            })
-            .text(CHAIN_TYPE, "nat"),
-        masquerade(&chain, bridge, subnet),
-        Message::new(BATCH_END, 0, &fixed(10)),
-    ];
-    socket.exchange(&messages.map(Message::finish)).map(drop)
+    // For whoever makes the rules again.
+    route::set_note(host, bridge.link.index, CLOSED).map_err(setting)?;
+    fs::write(FORWARDING, "1")
+        .map_err(|error| super::refused("letting the host forward packets", error))
+}
+
+/// Makes our own rules unless they are there; whether they were missing.
+fn ensure_own(nft: &mut Nftables, bridge: &Bridge) -> io::Result<bool> {
+    let base = format!("{}-{}-{}", bridge.name, bridge.subnet.first, bridge.subnet.prefix);
+    let leaving = ChainName::new(Family::Ipv4, TABLE, base.clone());
+    let passing = ChainName::new(Family::Ipv4, TABLE, format!("{base}-forward"));
+    if nft.find_chain(&passing)? {
+        return Ok(false);
+    }
+    others::retry(|| {
+        let generation = nft.generation()?;
+        if nft.find_chain(&passing)? {
+            return Ok(());
+        }
+        let mut messages = vec![make_table(Family::Ipv4, TABLE)];
+        if !nft.find_chain(&leaving)? {
+            messages.extend(leave(&leaving, bridge));
+        }
+        messages.extend(pass(&passing, bridge.name));
+        nft.commit(generation, messages)
+    })?;
+    refuse_routers(nft)?;
+    Ok(true)
 }
 
 /// `ip saddr SUBNET oifname != BRIDGE masquerade`
-fn masquerade(chain: &str, bridge: &str, subnet: Subnet) -> Message {
-    let mut name = bridge.as_bytes().to_vec();
-    name.resize(LINK_NAME, 0);
-    let mask = u32::MAX.checked_shl(32 - u32::from(subnet.prefix)).unwrap_or(0);
-    let expressions = |list: Message| {
-        let list = expression(list, "payload", |data| {
-            data.big(1, REGISTER).big(2, FROM_NETWORK_HEADER).big(3, SOURCE_ADDRESS).big(4, 4)
-        });
-        let list = expression(list, "bitwise", |data| {
-            data.big(1, REGISTER)
-                .big(2, REGISTER)
-                .big(3, 4)
-                .nest(4, |value| value.put(DATA_VALUE, &mask.to_be_bytes()))
-                .nest(5, |value| value.put(DATA_VALUE, &[0; 4]))
-        });
-        let list = compare(list, EQUAL, &subnet.first.octets());
-        let list =
-            expression(list, "meta", |data| data.big(1, REGISTER).big(2, META_OUTGOING_NAME));
-        let list = compare(list, DIFFERENT, &name);
-        expression(list, "masq", |data| data)
+fn leave(name: &ChainName, bridge: &Bridge) -> [Message; 2] {
+    let chain = NewChain {
+        name,
+        kind: "nat",
+        hook: POSTROUTING,
+        priority: SOURCE_NAT,
+        policy: Verdict::Accept,
     };
-    Message::new(NEW_RULE, CREATE | libc::NLM_F_APPEND | ACK, &fixed(0))
-        .text(RULE_TABLE, TABLE)
-        .text(RULE_CHAIN, chain)
-        .nest(RULE_EXPRESSIONS, expressions)
+    let rule = add_rule(name, Place::Last, |list| {
+        e::masquerade(e::goes_elsewhere(e::is_from(list, bridge.subnet), bridge.name))
+    });
+    [make_chain(&chain), rule]
 }
 
-fn expression(list: Message, name: &str, data: impl FnOnce(Message) -> Message) -> Message {
-    list.nest(LIST_ELEMENT, |element| {
-        element.text(EXPRESSION_NAME, name).nest(EXPRESSION_DATA, data)
-    })
+/// To the bridge go: what its own containers send each other (which is seen here where the kernel
+/// filters bridges), answers, and what a rule of the host's has sent there; nothing else.
+fn pass(name: &ChainName, bridge: &str) -> [Message; 5] {
+    let chain =
+        NewChain { name, kind: "filter", hook: FORWARD, priority: FILTER, policy: Verdict::Accept };
+    let to_bridge = |verdict, compare: fn(Message, &str) -> Message| {
+        add_rule(name, Place::Last, |list| {
+            e::verdict(compare(e::goes_to(list, bridge), bridge), verdict)
+        })
+    };
+    [
+        make_chain(&chain),
+        to_bridge(Verdict::Accept, e::comes_from),
+        to_bridge(Verdict::Accept, |list, _| e::is_answer(list)),
+        to_bridge(Verdict::Accept, |list, _| e::is_redirected(list)),
+        to_bridge(Verdict::Drop, |list, _| list),
+    ]
 }
 
-fn compare(list: Message, how: u32, value: &[u8]) -> Message {
-    expression(list, "cmp", |data| {
-        data.big(1, REGISTER).big(2, how).nest(3, |nested| nested.put(DATA_VALUE, value))
-    })
+/// No container announces itself to others as their IPv6 router. Containers have no IPv6 unless
+/// they are told so; a kernel that cannot filter bridges leaves it at that.
+fn refuse_routers(nft: &mut Nftables) -> io::Result<()> {
+    let name = ChainName::new(Family::Bridge, TABLE, "forward");
+    let chain = NewChain {
+        name: &name,
+        kind: "filter",
+        hook: FORWARD,
+        priority: FILTER,
+        policy: Verdict::Accept,
+    };
+    let made = others::retry(|| {
+        let generation = nft.generation()?;
+        if nft.find_chain(&name)? {
+            return Ok(());
+        }
+        let rule = add_rule(&name, Place::Last, |list| {
+            let list = e::announces_router(e::comes_from_some(list, lease::PREFIX));
+            e::verdict(list, Verdict::Drop)
+        });
+        let messages = vec![make_table(Family::Bridge, TABLE), make_chain(&chain), rule];
+        nft.commit(generation, messages)
+    });
+    match made {
+        Err(error) if is_missing(&error) => Ok(()),
+        made => made,
+    }
+}
+
+/// Whether the kernel has no such part.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT | libc::ENOENT | libc::EPROTONOSUPPORT)
+    )
 }

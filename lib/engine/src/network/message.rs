@@ -93,7 +93,12 @@ impl Message {
 
 /// The value of an attribute behind the fixed part of a reply.
 pub(super) fn attribute(reply: &NetlinkReply, fixed: usize, wanted: u16) -> Option<&[u8]> {
-    let mut rest = reply.payload.get(fixed..)?;
+    find_attribute(reply.payload.get(fixed..)?, wanted)
+}
+
+/// The value of an attribute among others.
+pub(super) fn find_attribute(attributes: &[u8], wanted: u16) -> Option<&[u8]> {
+    let mut rest = attributes;
     loop {
         let short = |at: usize| Some(u16::from_ne_bytes(rest.get(at..at + 2)?.try_into().ok()?));
         let (length, kind) = (usize::from(short(0)?), short(2)? & TYPE);
@@ -125,13 +130,11 @@ mod tests {
         assert_eq!(bytes.len(), 16 + 4 + 8 + (4 + 8 + 8));
         let reply = NetlinkReply { kind: 16, payload: bytes[16..].to_vec() };
         assert_eq!(attribute(&reply, 4, 3).unwrap(), b"ab\0");
-        let nested = attribute(&reply, 4, 18).unwrap().to_vec();
-        let nested = NetlinkReply { kind: 0, payload: nested };
-        assert_eq!(number(attribute(&nested, 0, 1).unwrap()), Some(5));
-        assert_eq!(attribute(&nested, 0, 2).unwrap(), [0, 0, 0, 1]);
-        assert_eq!(attribute(&nested, 0, 3), None);
+        let nested = attribute(&reply, 4, 18).unwrap();
+        assert_eq!(number(find_attribute(nested, 1).unwrap()), Some(5));
+        assert_eq!(find_attribute(nested, 2).unwrap(), [0, 0, 0, 1]);
+        assert_eq!(find_attribute(nested, 3), None);
         // Lengths that cannot be are the end, not a loop.
-        let odd = NetlinkReply { kind: 0, payload: vec![0; 8] };
-        assert_eq!(attribute(&odd, 0, 1), None);
+        assert_eq!(find_attribute(&[0; 8], 1), None);
     }
 }

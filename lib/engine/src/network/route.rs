@@ -4,7 +4,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::message::{Message, attribute, number};
+use super::message::{Message, attribute, find_attribute, number};
 use crate::sys::{Netlink, NetlinkReply};
 
 const IPV4: u8 = libc::AF_INET as u8;
@@ -19,18 +19,26 @@ const CREATE: i32 = libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL;
 /// `VETH_INFO_PEER` of linux/veth.h.
 const PEER: u16 = 1;
 
-/// A link, as far as we care.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is known of a link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Link {
     pub(super) index: u32,
     pub(super) mtu: u32,
+    pub(super) is_up: bool,
+    /// The driver's word, `bridge` for one; empty for hardware.
+    pub(super) kind: String,
+    /// A note that stays with the link (`ip link set NAME alias NOTE`).
+    pub(super) note: String,
 }
 
 /// A pair of links: one for the bridge, its other end in a namespace.
 #[derive(Debug)]
 pub(super) struct Pair<'a> {
     pub(super) name: &'a str,
-    pub(super) bridge: Link,
+    /// Whose it is, for people.
+    pub(super) note: &'a str,
+    pub(super) bridge: u32,
+    pub(super) mtu: u32,
     pub(super) namespace: BorrowedFd<'a>,
     pub(super) inside: &'a str,
     pub(super) hardware: [u8; 6],
@@ -62,24 +70,43 @@ pub(super) fn find(socket: &mut Netlink, name: &str) -> io::Result<Option<Link>>
 }
 
 fn read_link(reply: &NetlinkReply) -> Option<Link> {
-    let index = number(reply.payload.get(4..8)?)?;
-    let mtu = number(attribute(reply, LINK, libc::IFLA_MTU)?)?;
-    (reply.kind == libc::RTM_NEWLINK).then_some(Link { index, mtu })
+    let kind = attribute(reply, LINK, libc::IFLA_LINKINFO)
+        .and_then(|info| find_attribute(info, libc::IFLA_INFO_KIND));
+    let flags = number(reply.payload.get(8..12)?)?;
+    let link = Link {
+        index: number(reply.payload.get(4..8)?)?,
+        mtu: number(attribute(reply, LINK, libc::IFLA_MTU)?)?,
+        is_up: flags & libc::IFF_UP as u32 != 0,
+        kind: kind.map(text).unwrap_or_default(),
+        note: attribute(reply, LINK, libc::IFLA_IFALIAS).map(text).unwrap_or_default(),
+    };
+    (reply.kind == libc::RTM_NEWLINK).then_some(link)
 }
 
-/// Makes a bridge, down and without an address. Its hardware address is given, so that it does
-/// not change with the links that come and go.
-pub(super) fn make_bridge(socket: &mut Netlink, name: &str, hardware: [u8; 6]) -> io::Result<()> {
+/// Text up to its end.
+fn text(bytes: &[u8]) -> String {
+    let bytes = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Makes a bridge, down and without an address.
+pub(super) fn make_bridge(socket: &mut Netlink, name: &str) -> io::Result<()> {
     let message = Message::new(libc::RTM_NEWLINK, CREATE, &link(0, false))
         .text(libc::IFLA_IFNAME, name)
-        .put(libc::IFLA_ADDRESS, &hardware)
         .nest(libc::IFLA_LINKINFO, |info| info.text(libc::IFLA_INFO_KIND, "bridge"));
     done(socket, message)
 }
 
-/// Makes a pair, its outer end up and on its bridge.
+/// Writes a note that stays with a link.
+pub(super) fn set_note(socket: &mut Netlink, index: u32, note: &str) -> io::Result<()> {
+    let message = Message::new(libc::RTM_SETLINK, ACK, &link(index, false));
+    done(socket, message.put(libc::IFLA_IFALIAS, note.as_bytes()))
+}
+
+/// Makes a pair, its outer end up and on its bridge. The kernel refuses a name that is taken, with
+/// `AlreadyExists`.
 pub(super) fn make_pair(socket: &mut Netlink, pair: &Pair<'_>) -> io::Result<()> {
-    let mtu = pair.bridge.mtu;
+    let mtu = pair.mtu;
     let peer = |data: Message| {
         data.wrap(PEER, &link(0, false), |peer| {
             peer.text(libc::IFLA_IFNAME, pair.inside)
@@ -90,8 +117,9 @@ pub(super) fn make_pair(socket: &mut Netlink, pair: &Pair<'_>) -> io::Result<()>
     };
     let message = Message::new(libc::RTM_NEWLINK, CREATE, &link(0, true))
         .text(libc::IFLA_IFNAME, pair.name)
+        .put(libc::IFLA_IFALIAS, pair.note.as_bytes())
         .number(libc::IFLA_MTU, mtu)
-        .number(libc::IFLA_MASTER, pair.bridge.index)
+        .number(libc::IFLA_MASTER, pair.bridge)
         .nest(libc::IFLA_LINKINFO, |info| {
             info.text(libc::IFLA_INFO_KIND, "veth").nest(libc::IFLA_INFO_DATA, peer)
         });
@@ -103,10 +131,17 @@ pub(super) fn set_up(socket: &mut Netlink, index: u32) -> io::Result<()> {
     done(socket, Message::new(libc::RTM_NEWLINK, ACK, &link(index, true)))
 }
 
-/// Brings a link up with an MTU that stays.
-pub(super) fn set_up_with(socket: &mut Netlink, index: u32, mtu: u32) -> io::Result<()> {
-    let message = Message::new(libc::RTM_NEWLINK, ACK, &link(index, true));
-    done(socket, message.number(libc::IFLA_MTU, mtu))
+/// Brings a bridge up with an MTU and a hardware address that stay, whichever links come and go.
+pub(super) fn set_up_with(
+    socket: &mut Netlink,
+    index: u32,
+    mtu: u32,
+    hardware: [u8; 6],
+) -> io::Result<()> {
+    let message = Message::new(libc::RTM_NEWLINK, ACK, &link(index, true))
+        .number(libc::IFLA_MTU, mtu)
+        .put(libc::IFLA_ADDRESS, &hardware);
+    done(socket, message)
 }
 
 /// Gives a link an address of a network.
@@ -141,15 +176,18 @@ pub(super) fn add_default_route(socket: &mut Netlink, gateway: Ipv4Addr) -> io::
     done(socket, message)
 }
 
-/// A network that this machine has a way to, with the link it goes through.
+/// An entry of a routing table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) to: Ipv4Addr,
     pub(super) prefix: u8,
-    pub(super) through: u32,
+    /// The link, if it is a single one.
+    pub(super) through: Option<u32>,
+    /// Whether it is in the main table, which packets without rules of their own follow.
+    pub(super) is_main: bool,
 }
 
-/// All networks that this machine has a way to.
+/// The entries of all routing tables: VPNs have tables of their own.
 pub(super) fn routes(socket: &mut Netlink) -> io::Result<Vec<Route>> {
     let mut fixed = [0; ROUTE];
     fixed[0] = IPV4;
@@ -158,12 +196,16 @@ pub(super) fn routes(socket: &mut Netlink) -> io::Result<Vec<Route>> {
 }
 
 fn read_route(reply: &NetlinkReply) -> Option<Route> {
-    let prefix = *reply.payload.get(1)?;
+    if reply.kind != libc::RTM_NEWROUTE {
+        return None;
+    }
     let to = attribute(reply, ROUTE, libc::RTA_DST).and_then(ipv4);
-    let through = number(attribute(reply, ROUTE, libc::RTA_OIF)?)?;
-    let own =
-        reply.kind == libc::RTM_NEWROUTE && reply.payload.get(4) == Some(&libc::RT_TABLE_MAIN);
-    own.then_some(Route { to: to.unwrap_or(Ipv4Addr::UNSPECIFIED), prefix, through })
+    Some(Route {
+        to: to.unwrap_or(Ipv4Addr::UNSPECIFIED),
+        prefix: *reply.payload.get(1)?,
+        through: attribute(reply, ROUTE, libc::RTA_OIF).and_then(number),
+        is_main: reply.payload.get(4) == Some(&libc::RT_TABLE_MAIN),
+    })
 }
 
 /// The address of a link, with the length of its network's prefix.
@@ -181,9 +223,11 @@ pub(super) fn address_of(socket: &mut Netlink, index: u32) -> io::Result<Option<
 
 /// The MTU of the link that leads out of here.
 pub(super) fn default_mtu(socket: &mut Netlink) -> io::Result<Option<u32>> {
+    let leads_out = |route: &Route| route.prefix == 0 && route.is_main;
     let all = routes(socket)?;
-    let Some(out) = all.iter().find(|route| route.prefix == 0) else { return Ok(None) };
-    let message = Message::new(libc::RTM_GETLINK, ACK, &link(out.through, false));
+    let out = all.iter().filter(|route| leads_out(route)).find_map(|route| route.through);
+    let Some(out) = out else { return Ok(None) };
+    let message = Message::new(libc::RTM_GETLINK, ACK, &link(out, false));
     let replies = socket.exchange(&[message.finish()])?;
     Ok(replies.iter().find_map(read_link).map(|link| link.mtu))
 }

@@ -1,5 +1,6 @@
 //! One container from its beginning to its end.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -17,13 +18,14 @@ use super::{Engine, Finished, Network, Origin, RunRequest, ident, leftover, list
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::network::Attachment;
 use crate::runtime::binfmt::runs_foreign;
+use crate::runtime::config::hostname;
 use crate::runtime::devices::{find_devices, find_rated};
 use crate::runtime::flags::parse_signal;
-use crate::runtime::options::{NamespaceMode, UserMode};
+use crate::runtime::options::UserMode;
 use crate::runtime::{
     Accounts, Attached, Bundle, CdiEdits, Container, Control, HostFacts, ImageDefaults, Look,
-    Outcome, Person, RunOptions, Runtime, Sources, Streams, build, check_options, find_program,
-    prepare, resolve_cdi,
+    Outcome, Person, RunOptions, Runtime, SharedSources, Sources, Streams, build, check_options,
+    ensure_profile, find_program, keep_restrictions, prepare, resolve_cdi,
 };
 use crate::snapshot::{Snapshot, SnapshotOptions};
 use crate::spec::Descriptor;
@@ -34,9 +36,9 @@ use crate::sys::{self, Root, SignalQueue, UserNamespace};
 const RUNTIME: &str = "runtime";
 /// What holds a container's changes, in its directory.
 const TREE: &str = "tree";
+/// Its files of `/etc`, beside that.
+const ETC: &str = "etc";
 
-/// Digits of an ID that people are shown.
-const SHORT_ID: usize = 12;
 /// What runtimes exit with when the kernel refuses a program that they took for one: the container
 /// counts as started by then.
 const REFUSED: [i32; 2] = [1, 255];
@@ -148,7 +150,9 @@ impl Run<'_> {
         record: ContainerRecord,
         manifest: Option<&Descriptor>,
     ) -> Result<Finished> {
-        let host = HostFacts::gather(self.request.options.privileged)?;
+        let mut host = HostFacts::gather(self.request.options.privileged)?;
+        let warnings = ensure_profile(&mut host, &self.request.options);
+        warnings.iter().for_each(|warning| (self.warn)(warning));
         let chosen = manifest.map(|manifest| Chosen::known(self.engine, manifest)).transpose()?;
         let found = Found {
             host,
@@ -172,10 +176,10 @@ impl Run<'_> {
         supply: &mut dyn FnMut() -> Result<Supply>,
         signals: &SignalQueue,
     ) -> Result<Found> {
-        let host = HostFacts::gather(self.request.options.privileged)?;
-        for warning in check_options(&self.request.options, &host)? {
-            (self.warn)(&warning);
-        }
+        let mut host = HostFacts::gather(self.request.options.privileged)?;
+        let mut warnings = check_options(&self.request.options, &host)?;
+        warnings.extend(ensure_profile(&mut host, &self.request.options));
+        warnings.iter().for_each(|warning| (self.warn)(warning));
         let named = resolve_cdi(&self.request.cdi_directories, &self.request.named_devices)?;
         leftover::sweep(self.engine);
         let mut fetcher = Fetcher::new(supply, signals);
@@ -190,7 +194,7 @@ impl Run<'_> {
             (self.warn)(&warning);
         }
         let image = chosen.as_ref().map(Chosen::defaults).unwrap_or_default();
-        let planned = Planned::make(self.engine, self.request, &image, &mut fetcher)?;
+        let planned = Planned::make(self.engine, self.request, &image, &mut fetcher, self.warn)?;
         Ok(Found { host, image, chosen, planned, named })
     }
 
@@ -264,11 +268,7 @@ impl Run<'_> {
             env: image.known_environment(options),
             user: options.user.clone().unwrap_or_else(|| image.user.clone()),
             workdir: options.workdir.clone().unwrap_or_else(|| image.workdir.clone()),
-            hostname: match (&options.hostname, &options.namespaces.uts) {
-                (Some(name), _) => name.clone(),
-                (None, NamespaceMode::Private) => id.get(..SHORT_ID).unwrap_or(id).to_owned(),
-                (None, _) => made.host.hostname.clone(),
-            },
+            hostname: hostname(options, made.host, id),
             labels,
             exposed: image.exposed_ports.union(&self.request.exposed).cloned().collect(),
             network: self.request.network_name(),
@@ -292,6 +292,8 @@ impl Run<'_> {
         place.users = users::namespace(&place.user_mode, self.request.network == Network::Bridge)?;
         let addresses = self.connect(place)?;
         let image_trees = made.planned.image_trees(self.engine)?;
+        // What reaches the host is found before this process has mounts of its own.
+        let shared = SharedSources::hold(&self.request.options.mounts, place.users.is_some())?;
         let tree = self.tree(place, made.chosen)?;
         let root = Root::open(&tree)?;
         let mut options = self.request.options.clone();
@@ -308,7 +310,7 @@ impl Run<'_> {
                 sources.map_owners(&mount.target, owners);
             }
         }
-        sources.hold_binds(&options.mounts)?;
+        sources.hold_binds(&options.mounts, shared)?;
         let (engine, held, state) = (self.engine, &place.held, &place.state);
         let ground = Ground { held, state, root: &tree, users };
         let mut content = made.planned.provide(engine, &ground, &image_trees, &mut sources)?;
@@ -320,14 +322,16 @@ impl Run<'_> {
             root: tree,
             user: Accounts::read(&root)?.resolve(user, &options.groups)?,
             sources: content,
-            files: etc::write(self.request, made.host, held.id(), &addresses, owner, state)?,
+            files: self.files(place, made.host, &addresses, owner, &mut sources)?,
             devices,
             named: made.named.clone(),
             rated: find_rated(&options.resources)?,
             network: place.attachment.as_ref().map(Attachment::path),
             user_namespace: users.map(|users| users.path()),
         };
-        let built = build(options, made.image, made.host, &container)?;
+        let mut built = build(options, made.image, made.host, &container)?;
+        let locked = users.is_some() || made.host.in_user_namespace();
+        keep_restrictions(&mut built.spec, locked)?;
         built.warnings.iter().for_each(|warning| (self.warn)(warning));
         prepare(&root, &built.spec, true, owner)?;
         let find = |look| find_program(&root, &built.spec, made.host, look, &runs_foreign);
@@ -352,18 +356,40 @@ impl Run<'_> {
         }
     }
 
+    /// Writes the files of `/etc` on the store's disk, where a container that fills one takes
+    /// nothing from others; returns where the runtime finds them.
+    fn files(
+        &self,
+        place: &Place,
+        host: &HostFacts,
+        addresses: &Addresses,
+        owner: Option<(u32, u32)>,
+        sources: &mut Sources,
+    ) -> Result<BTreeMap<String, PathBuf>> {
+        let directory = place.held.path().join(ETC);
+        let making = || format!("making directory {}", directory.display());
+        DirBuilder::new().mode(0o700).create(&directory).doing(making)?;
+        let id = place.held.id();
+        let mut files = etc::write(self.request, host, id, addresses, owner, &directory)?;
+        if place.users.is_some() {
+            // The container's root user has no way into the store.
+            for (target, path) in &mut files {
+                *path = sources.hold_file(target, path)?;
+            }
+        }
+        Ok(files)
+    }
+
     /// Connects the container to the bridge, if that was asked for.
-    fn connect(&self, place: &mut Place) -> Result<Addresses> {
+    fn connect(&mut self, place: &mut Place) -> Result<Addresses> {
         if self.request.network != Network::Bridge {
             return Ok(Addresses::default());
         }
-        let runs = |id: &str| self.engine.runs(id);
         let (state, users) = (&self.engine.state, place.users.as_deref());
-        let attachment = Attachment::to_bridge(state, place.held.id(), users, &runs)?;
+        let attachment = Attachment::to_bridge(state, place.held.id(), users, self.warn)?;
         let own = attachment.address().into();
         let addresses = Addresses { own: vec![own], gateway: Some(attachment.gateway().into()) };
         place.attachment = Some(attachment);
-        // Whoever cleans up after us must know it.
         place.record.address = Some(own);
         place.record.write(&place.held)?;
         Ok(addresses)
@@ -445,7 +471,7 @@ impl Run<'_> {
             let _ = sys::detach(&state.join(format!("image-{at}")));
         }
         let began = listing::started(self.engine, held.id());
-        let detached = attachment.map_or(Ok(()), Attachment::detach);
+        drop(attachment);
         let swept = leftover::remove_state(&state);
         let stays = matches!(self.attendance, Attendance::Stays(_));
         let ended = match (started || stays) && !self.request.remove {
@@ -472,7 +498,7 @@ impl Run<'_> {
             let _ = fs::remove_file(path);
         }
         let finished = ran?;
-        swept.and(ended).and(detached)?;
+        swept.and(ended)?;
         Ok(finished)
     }
 }

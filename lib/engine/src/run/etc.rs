@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::{Network, RunRequest};
+use super::RunRequest;
 use crate::error::Result;
+use crate::runtime::config;
 use crate::runtime::files::{self, HOSTNAME, HOSTS, Hosts, RESOLV_CONF};
 use crate::runtime::options::NamespaceMode;
 use crate::runtime::{HostFacts, HostNames};
@@ -30,24 +31,17 @@ pub(super) fn write(
     owner: Option<(u32, u32)>,
     dir: &Path,
 ) -> Result<BTreeMap<String, PathBuf>> {
-    let namespaces = &request.options.namespaces;
     let of_host = HostNames::read();
-    let own_name = namespaces.uts == NamespaceMode::Private;
-    let short = id.get(..12).unwrap_or(id);
-    let hostname = match own_name {
-        true => request.options.hostname.as_deref().unwrap_or(short),
-        false => &host.hostname,
-    };
-    let own_network =
-        request.network == Network::Bridge || namespaces.network != NamespaceMode::Host;
+    let hostname = config::hostname(&request.options, host, id);
+    let own_network = request.options.namespaces.network != NamespaceMode::Host;
     let mut texts = vec![
-        (HOSTNAME, files::hostname(hostname)),
-        (RESOLV_CONF, files::resolv_conf(&of_host.resolv_conf, &request.dns, own_network)),
+        (HOSTNAME, files::hostname(&hostname)),
+        (RESOLV_CONF, files::resolv_conf(&of_host, &request.dns, own_network)),
     ];
     if !request.no_hosts {
         let wanted = Hosts {
-            of_host: (!own_network).then_some(of_host.hosts.as_str()),
-            hostname,
+            of_host: (!own_network).then_some(of_host.hosts.as_slice()),
+            hostname: &hostname,
             domainname: request.options.domainname.as_deref(),
             addresses: &addresses.own,
             entries: &request.hosts,

@@ -3,13 +3,11 @@
 //! Promise: only what has lost its owner is touched, by handle and below our own directories.
 
 use std::fs;
-use std::net::IpAddr;
 use std::path::Path;
 
 use super::Engine;
 use super::record::{ContainerRecord, State, Status};
 use crate::error::{ErrorKind, IoContext, Result};
-use crate::network;
 use crate::runtime::{Bundle, HostFacts};
 use crate::store::{ContainerDir, WORKING};
 use crate::sys::Dir;
@@ -32,9 +30,6 @@ fn put_away(engine: &Engine, held: ContainerDir) -> Result<()> {
     let state = engine.state_of(held.id());
     end(engine, &state, held.id())?;
     remove_state(&state)?;
-    if let Some(IpAddr::V4(address)) = record.address {
-        network::release(&engine.state, held.id(), address)?;
-    }
     let held = held.named(Some(record.name.clone()));
     if record.remove {
         return remove_with_volumes(engine, held, &record);

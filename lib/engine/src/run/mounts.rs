@@ -1,7 +1,9 @@
 //! Where the content of a container's mounts comes from: volumes, images, the host.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,13 +11,14 @@ use super::image::Chosen;
 use super::record::{MountRecord, now};
 use super::supply::Fetcher;
 use super::{Engine, RunRequest, ident};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::runtime::flags;
 use crate::runtime::options::{MountRequest, MountSource};
-use crate::runtime::{ImageDefaults, Sources};
+use crate::runtime::{ImageDefaults, Sources, is_kernel_path};
 use crate::snapshot::{Method, Snapshot, SnapshotOptions};
 use crate::spec::Digest;
 use crate::store::{ContainerDir, Volume};
-use crate::sys::{self, Root, UserNamespace};
+use crate::sys::{self, Root, UserNamespace, Walked};
 
 /// The mounts of one container that are not the host's, before anything is made.
 #[derive(Default)]
@@ -60,6 +63,7 @@ impl Planned {
         request: &RunRequest,
         image: &ImageDefaults,
         fetcher: &mut Fetcher<'_>,
+        warn: &mut dyn FnMut(&str),
     ) -> Result<Planned> {
         let mut planned = Planned::default();
         for mount in &request.options.mounts {
@@ -68,16 +72,24 @@ impl Planned {
         let covered =
             |target: &str| request.options.mounts.iter().any(|mount| mount.target == target);
         for path in &image.volumes {
-            let target = clean(path);
-            if target != "/" && !covered(&target) {
-                planned.volumes.push(PlannedVolume {
-                    target,
-                    volume: anonymous()?,
-                    seed: true,
-                    part: None,
-                    read_only: false,
-                });
+            let target = flags::clean(path);
+            if target == "/" || covered(&target) {
+                continue;
             }
+            // It would lay open what is hidden there (CVE-2025-31133).
+            if is_kernel_path(target.as_bytes()) {
+                warn(&format!(
+                    "the image's volume {target} is ignored: the kernel's files are there"
+                ));
+                continue;
+            }
+            planned.volumes.push(PlannedVolume {
+                target,
+                volume: anonymous()?,
+                seed: true,
+                part: None,
+                read_only: false,
+            });
         }
         Ok(planned)
     }
@@ -292,18 +304,6 @@ fn anonymous() -> Result<Volume> {
     Ok(Volume { name: ident::new_id()?, created: now(), anonymous: true, ..Volume::default() })
 }
 
-fn clean(path: &str) -> String {
-    let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
-    let mut kept: Vec<&str> = Vec::new();
-    for part in parts {
-        match part {
-            ".." => drop(kept.pop()),
-            _ => kept.push(part),
-        }
-    }
-    format!("/{}", kept.join("/"))
-}
-
 /// Gives a volume that is empty what the image has at its place: content, owners, modes.
 fn seed(
     engine: &Engine,
@@ -319,14 +319,17 @@ fn seed(
     if entries.next().is_some() {
         return Ok(());
     }
-    // Links lead nowhere but inside the root.
-    let inside = Root::open(root)?;
-    let Ok(found) = inside.open_dir(target.as_bytes()) else { return Ok(()) };
-    let meta = found.meta().doing(seeding)?;
-    let real = real_path(&inside, target)?;
+    let Some(found) = in_image(&Root::open(root)?, target)? else { return Ok(()) };
+    // What an image has there is nothing that a container may find: devices, or links that stand
+    // for them.
+    if is_kernel_path(&found.path) {
+        return Ok(());
+    }
+    let meta = found.dir.meta().doing(seeding)?;
+    let real = root.join(OsStr::from_bytes(&found.path));
     let place = held.path().join("seed");
     let options = SnapshotOptions { method: Some(Method::Copy), ..SnapshotOptions::default() };
-    let copied = Snapshot::view(&[root.join(real)], &place, &options)?;
+    let copied = Snapshot::view(&[real], &place, &options)?;
     let from = copied.copy().ok_or_else(|| Error::unsupported(seeding()))?;
     for entry in fs::read_dir(from).doing(seeding)? {
         let entry = entry.doing(seeding)?;
@@ -350,10 +353,12 @@ fn give_fresh(engine: &Engine, name: &str, data: &Path, uid: u32, gid: u32) -> R
     Ok(())
 }
 
-/// A directory's path below the root with all links resolved.
-fn real_path(root: &Root, path: &str) -> Result<PathBuf> {
-    use std::os::unix::ffi::OsStringExt;
-    let missing = |_: sys::Gap<'_>| Err(Error::not_found(format!("{path} is not in the image")));
-    let walked = root.walk(path.as_bytes(), &mut { missing })?;
-    Ok(PathBuf::from(std::ffi::OsString::from_vec(walked.path)))
+/// The directory of the image at a volume's place, links followed inside the root; `None` where
+/// there is none.
+fn in_image(root: &Root, target: &str) -> Result<Option<Walked>> {
+    let missing = |_: sys::Gap<'_>| Err(Error::not_found(format!("{target} is not in the image")));
+    match root.walk(target.as_bytes(), &mut { missing }) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        walked => walked.map(Some),
+    }
 }

@@ -91,8 +91,8 @@ impl Choice {
 /// The IDs that may be given away.
 fn pools() -> Vec<Span> {
     let of = |path: &str| {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        id_map::subordinate(&text, OWNER)
+        let content = fs::read(path).unwrap_or_default();
+        id_map::subordinate(&String::from_utf8_lossy(&content), OWNER)
     };
     let (users, groups) = (of("/etc/subuid"), of("/etc/subgid"));
     match users.is_empty() && groups.is_empty() {

@@ -20,6 +20,8 @@ use crate::sys;
 
 /// Most bytes of a kernel file that are read.
 const MAX_TEXT: u64 = 1 << 20;
+/// Most bytes of a file about names that are read: lists of blocked hosts are long.
+const MAX_NAMES: u64 = 64 << 20;
 
 /// The facts that a configuration depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,20 +215,31 @@ fn own_group(base: &Path, top: &Path) -> PathBuf {
     top.join(own.unwrap_or_default())
 }
 
+/// A file of the kernel's. What is not UTF-8 in it (a process's name may be anything) spoils itself
+/// alone.
 pub(super) fn read_text(path: &Path) -> Result<String> {
-    let reading = || format!("reading {}", path.display());
-    let mut text = String::new();
-    fs::File::open(path).doing(reading)?.take(MAX_TEXT).read_to_string(&mut text).doing(reading)?;
-    Ok(text)
+    let content = read_bytes(path, MAX_TEXT)?;
+    Ok(String::from_utf8(content)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
-/// The host's own files about names.
+fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let reading = || format!("reading {}", path.display());
+    let mut content = Vec::new();
+    fs::File::open(path).doing(reading)?.take(limit).read_to_end(&mut content).doing(reading)?;
+    Ok(content)
+}
+
+/// The host's own files about names, byte for byte.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostNames {
     /// `/etc/hosts`.
-    pub hosts: String,
-    /// `/etc/resolv.conf`; where a resolver on the host stands in it, the file behind that.
-    pub resolv_conf: String,
+    pub hosts: Vec<u8>,
+    /// `/etc/resolv.conf`.
+    pub resolv_conf: Vec<u8>,
+    /// Where that names a resolver on the host, the servers behind it: for whoever cannot reach
+    /// the host's loopback.
+    pub resolv_conf_behind: Option<Vec<u8>>,
 }
 
 impl HostNames {
@@ -236,17 +249,22 @@ impl HostNames {
     }
 
     fn read_below(base: &Path) -> HostNames {
-        let text = |path: &str| read_text(&base.join(path)).unwrap_or_default();
-        let mut resolv_conf = text("etc/resolv.conf");
-        // The address of systemd's resolver, which only the host itself can ask.
-        if resolv_conf.lines().any(|line| line.trim() == "nameserver 127.0.0.53") {
-            let behind = text("run/systemd/resolve/resolv.conf");
-            if !behind.is_empty() {
-                resolv_conf = behind;
-            }
-        }
-        HostNames { hosts: text("etc/hosts"), resolv_conf }
+        let content = |path: &str| read_bytes(&base.join(path), MAX_NAMES).unwrap_or_default();
+        let resolv_conf = content("etc/resolv.conf");
+        let behind = || content("run/systemd/resolve/resolv.conf");
+        let stub = names_stub(&resolv_conf).then(behind).filter(|behind| !behind.is_empty());
+        HostNames { hosts: content("etc/hosts"), resolv_conf, resolv_conf_behind: stub }
     }
+}
+
+/// Whether all name servers are systemd's, which only the host itself can ask.
+fn names_stub(resolv_conf: &[u8]) -> bool {
+    let mut servers = resolv_conf.split(|&byte| byte == b'\n').filter_map(|line| {
+        let mut words = super::files::words(line);
+        words.next().filter(|word| *word == b"nameserver").and(words.next())
+    });
+    let is_stub = |server: &[u8]| matches!(server, b"127.0.0.53" | b"127.0.0.54");
+    servers.next().is_some_and(is_stub) && servers.all(is_stub)
 }
 
 /// `6.18.44-generic`: 6 and 18.
@@ -256,13 +274,14 @@ fn parse_release(release: &str) -> (u32, u32) {
     (next(), next())
 }
 
-/// The first of the profiles made for containers that the kernel has, one `name (mode)` a line.
+/// The profile for containers that the kernel has, one `name (mode)` a line: ours, or the first of
+/// other engines'.
 fn container_profile(loaded: &str) -> Option<String> {
-    let name = |line: &str| line.split_once(" (").map(|(name, _)| name.to_owned());
-    loaded
-        .lines()
-        .filter_map(name)
-        .find(|name| name == "docker-default" || name.starts_with("containers-default-"))
+    let names = || loaded.lines().filter_map(|line| Some(line.split_once(" (")?.0));
+    let of_others =
+        |name: &&str| *name == "docker-default" || name.starts_with("containers-default-");
+    let own = names().find(|name| *name == super::apparmor::PROFILE);
+    own.or_else(|| names().find(of_others)).map(str::to_owned)
 }
 
 /// All IDs that `/proc/self/uid_map` names.
@@ -354,6 +373,8 @@ mod tests {
         ]);
         assert_eq!((facts.kernel, facts.hostname.as_str()), ((6, 18), "box"));
         assert_eq!(facts.apparmor_profile.as_deref(), Some("docker-default"));
+        let both = "docker-default (enforce)\ncreel-default (enforce)\n";
+        assert_eq!(container_profile(both).as_deref(), Some("creel-default"));
         assert_eq!(facts.capabilities.len(), 14);
         assert!(!facts.ia32);
         assert!(facts.seccomp && facts.apparmor && !facts.selinux && !facts.mqueue);
@@ -372,17 +393,37 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_are_no_text_spoil_nothing_else() {
+        let (place, _) = machine(&[]);
+        let status = b"Name:\tcaf\xe9\nCapBnd:\t00000000a80425fb\nSeccomp:\t0\n";
+        fs::write(place.path().join("proc/self/status"), status).unwrap();
+        let facts = HostFacts::gather_below(place.path(), false).unwrap();
+        assert_eq!(facts.capabilities.len(), 14);
+        fs::create_dir(place.path().join("etc")).unwrap();
+        fs::write(place.path().join("etc/hosts"), b"10.0.0.1 caf\xe9\n").unwrap();
+        assert_eq!(HostNames::read_below(place.path()).hosts, b"10.0.0.1 caf\xe9\n");
+    }
+
+    #[test]
     fn the_resolver_behind_systemd() {
         let (place, _) = machine(&[
             ("etc/resolv.conf", "nameserver 127.0.0.53\n"),
             ("run/systemd/resolve/resolv.conf", "nameserver 10.0.0.1\n"),
         ]);
         let names = HostNames::read_below(place.path());
-        assert_eq!(names.resolv_conf, "nameserver 10.0.0.1\n");
-        assert_eq!(names.hosts, "");
+        assert_eq!(names.resolv_conf, b"nameserver 127.0.0.53\n");
+        assert_eq!(names.resolv_conf_behind.as_deref(), Some(&b"nameserver 10.0.0.1\n"[..]));
+        assert_eq!(names.hosts, b"");
         let (place, _) = machine(&[("etc/resolv.conf", "nameserver 127.0.0.53\n")]);
-        let names = HostNames::read_below(place.path());
-        assert_eq!(names.resolv_conf, "nameserver 127.0.0.53\n");
+        assert_eq!(HostNames::read_below(place.path()).resolv_conf_behind, None);
+        for (text, stub) in [
+            ("# caf\u{e9}\n nameserver\t127.0.0.53 # systemd\r\n", true),
+            ("nameserver 127.0.0.54\nnameserver 127.0.0.53\n", true),
+            ("nameserver 127.0.0.53\nnameserver 10.0.0.1\n", false),
+            ("search a\n", false),
+        ] {
+            assert_eq!(names_stub(text.as_bytes()), stub, "{text:?}");
+        }
     }
 
     #[test]

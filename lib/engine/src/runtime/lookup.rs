@@ -15,7 +15,7 @@ use oci_spec::runtime::{LinuxIdMapping, Spec};
 use super::config::INIT_TARGET;
 use super::flags::clean;
 use super::host::HostFacts;
-use super::mounted::Mounted;
+use super::mounted::{Mounted, at};
 use super::view;
 use crate::sys::{Meta, Root};
 
@@ -172,8 +172,8 @@ impl Search<'_> {
     /// Fails with [`io::ErrorKind::Unsupported`] where nobody can look.
     fn open(&self, path: &str) -> io::Result<File> {
         match self.look {
-            Look::ThroughMounts => view::open(self.root, &self.mounts, path),
-            Look::InRoot if self.mounts.at(path).is_some_and(|mount| !mount.is_ours) => {
+            Look::ThroughMounts => view::open(self.root, self.mounts.entries(), path),
+            Look::InRoot if at(self.mounts.entries(), path).is_some_and(|mount| !mount.is_ours) => {
                 Err(io::ErrorKind::Unsupported.into())
             }
             Look::InRoot => self.root.open_file(path.as_bytes()),

@@ -6,6 +6,7 @@
 //! handle of it; the configuration is a pure function of its inputs, byte for byte. Does not know
 //! stores, snapshots or how networks are made.
 
+pub mod apparmor;
 pub mod binfmt;
 pub mod capabilities;
 pub mod cdi;
@@ -18,26 +19,31 @@ pub mod flags;
 pub mod foreground;
 pub mod host;
 pub mod id_map;
+mod inherit;
 pub mod lookup;
 mod mounted;
 pub mod options;
 pub mod prepare;
 pub mod runc;
 pub mod seccomp;
+pub mod sources;
 pub mod streams;
 pub mod terminal;
 pub mod user;
 mod view;
 
+pub use apparmor::ensure_profile;
 pub use cdi::{CDI_DIRECTORIES, CdiEdits, CdiName, resolve_cdi};
 pub use config::{Built, Container, build, check_options, to_json};
 pub use detached::StartedContainer;
 pub use foreground::{Control, Outcome};
 pub use host::{HostFacts, HostNames};
+pub use inherit::keep_restrictions;
 pub use lookup::{CannotStart, Look, find_program};
 pub use options::{ImageDefaults, RunOptions};
-pub use prepare::{Made, Sources, prepare};
+pub use prepare::{Made, is_kernel_path, prepare};
 pub use runc::{Bundle, Runtime};
+pub use sources::{SharedSources, Sources};
 pub use streams::{Attached, Stream, Streams};
 pub use terminal::{Detached, Person};
 pub use user::{Accounts, ResolvedUser};

@@ -51,10 +51,9 @@ impl Mounted {
         Mounted { entries: entries.collect() }
     }
 
-    /// The mount that a path is at or below: the innermost, of equals the last.
-    pub(super) fn at(&self, path: &str) -> Option<&MountedAt> {
-        let above = self.entries.iter().filter(|entry| Path::new(path).starts_with(&entry.target));
-        above.max_by_key(|entry| entry.target.len())
+    /// All of them, in the order in which they are made.
+    pub(super) fn entries(&self) -> &[MountedAt] {
+        &self.entries
     }
 
     /// The mounts whose places are in the root itself, not in another mount.
@@ -76,6 +75,12 @@ impl Mounted {
             !entry.is_ours && !kernel
         })
     }
+}
+
+/// The mount that a path is at or below: the innermost, of equals the last.
+pub(super) fn at<'a>(entries: &'a [MountedAt], path: &str) -> Option<&'a MountedAt> {
+    let above = entries.iter().filter(|entry| Path::new(path).starts_with(&entry.target));
+    above.max_by_key(|entry| entry.target.len())
 }
 
 impl MountedAt {

@@ -6,20 +6,21 @@
 //! the runtime never meets a link there (CVE-2019-19921 and later, CVE-2026-41579). What was made
 //! is remembered, so that builds can take it away again. Does not mount anything.
 
-use std::collections::BTreeMap;
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
 use oci_spec::runtime::Spec;
 
-use super::mounted::Mounted;
-use super::options::{MountRequest, MountSource};
+use super::mounted::{Mounted, MountedAt, at};
+use super::view;
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::sys::{Dir, FileKind, Gap, Meta, Pin, Root, UserNamespace, detach, set_mode, set_owner};
+use crate::sys::{Dir, FileKind, Gap, Meta, Root, set_mode, set_owner};
 
 /// Where the kernel's file systems go; below them the runtime makes what it needs.
 const KERNEL: [&[u8]; 3] = [b"dev", b"proc", b"sys"];
+
+/// Whether a path, all links in it followed, is one of the kernel's file systems or in it.
+pub fn is_kernel_path(path: &[u8]) -> bool {
+    let mut parts = path.split(|&byte| byte == b'/').filter(|part| !part.is_empty());
+    parts.next().is_some_and(|first| KERNEL.contains(&first))
+}
 
 const DIR_MODE: u32 = 0o755;
 const FILE_MODE: u32 = 0o644;
@@ -80,14 +81,15 @@ impl Made {
 /// `marks` the files by which programs know that they are in a container. What is made belongs to
 /// `owner`, as the host knows root of the container's user namespace; to us without it.
 ///
-/// Fails when a directory would be mounted on a file or the other way round, and when the working
-/// directory turns out to be in `/proc`.
+/// Fails when a directory would be mounted on a file or the other way round, when a link leads a
+/// mount over the kernel's files, and when the working directory turns out to be in `/proc`.
 pub fn prepare(root: &Root, spec: &Spec, marks: bool, owner: Option<(u32, u32)>) -> Result<Made> {
     let mut maker = Maker { root, owner, made: Made::default() };
     for name in KERNEL {
         maker.real_directory(name)?;
     }
     let mounts = Mounted::of(spec);
+    check_places(root, mounts.entries())?;
     for mount in mounts.outermost() {
         let place = mount.target.as_bytes();
         match mount.is_directory()? {
@@ -104,11 +106,50 @@ pub fn prepare(root: &Root, spec: &Spec, marks: bool, owner: Option<(u32, u32)>)
     }
     if let Some(process) = spec.process() {
         let cwd = process.cwd().to_string_lossy();
-        if mounts.at(&cwd).is_none() {
+        check_directory(root, mounts.entries(), &cwd)?;
+        if at(mounts.entries(), &cwd).is_none() {
             maker.working_directory(&cwd)?;
         }
     }
     Ok(maker.made)
+}
+
+/// Refuses mounts that links of the image, or in what is mounted before, lead over the kernel's
+/// files: runtimes take what hides those from there (CVE-2025-31133).
+fn check_places(root: &Root, mounts: &[MountedAt]) -> Result<()> {
+    for (number, mount) in mounts.iter().enumerate() {
+        if is_kernel_path(mount.target.as_bytes()) {
+            continue;
+        }
+        let earlier = mounts.get(..number).unwrap_or_default();
+        let real = view::resolve(root, earlier, &mount.target)
+            .doing(|| format!("looking for the place of the mount at {}", mount.target))?;
+        if is_kernel_path(&real) {
+            return Err(Error::new(
+                ErrorKind::Denied,
+                format!(
+                    "the mount at {} is refused: a link leads it to {}, over the kernel's files",
+                    mount.target,
+                    shown(&real)
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a working directory that links lead to where the runtime's own handles are
+/// (CVE-2024-21626).
+fn check_directory(root: &Root, mounts: &[MountedAt], path: &str) -> Result<()> {
+    let real = view::resolve(root, mounts, path)
+        .doing(|| format!("looking for the working directory {path}"))?;
+    match real.strip_prefix(b"/proc/") {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            ErrorKind::Denied,
+            format!("{path:?} cannot be the working directory: it leads to {}", shown(&real)),
+        )),
+    }
 }
 
 struct Maker<'a> {
@@ -219,18 +260,7 @@ impl Maker<'_> {
         let wrong = |found: &[u8]| {
             Error::invalid(format!("the working directory {} is not a directory", shown(found)))
         };
-        let (_, real) = self.walk(path.as_bytes(), wrong)?;
-        // A link may have led where the runtime's own handles are (CVE-2024-21626).
-        if real.split(|&b| b == b'/').next() == Some(b"proc") && real != b"proc" {
-            return Err(Error::new(
-                ErrorKind::Denied,
-                format!(
-                    "{path:?} cannot be the working directory: it leads to /{}",
-                    real.escape_ascii()
-                ),
-            ));
-        }
-        Ok(())
+        self.walk(path.as_bytes(), wrong).map(drop)
     }
 }
 
@@ -278,108 +308,6 @@ fn make_file(parent: &Dir, name: &[u8], owner: Option<(u32, u32)>) -> std::io::R
     set_mode(file, FILE_MODE)
 }
 
-/// The content of mounts, each held by a handle and mounted in a staging directory, from where the
-/// runtime takes it: whatever happens to its name meanwhile.
-///
-/// Best used in a thread with [`own_mounts`](crate::sys::own_mounts). Dropping it takes the staged
-/// mounts away.
-#[derive(Debug)]
-pub struct Sources {
-    staging: PathBuf,
-    staged: Vec<(String, PathBuf)>,
-    owners: BTreeMap<String, Arc<UserNamespace>>,
-}
-
-impl Sources {
-    /// Stages in an empty directory.
-    pub fn in_directory(staging: &Path) -> Sources {
-        Sources { staging: staging.to_owned(), staged: Vec::new(), owners: BTreeMap::new() }
-    }
-
-    /// Lets the container see the owners of what will be held for the mount at `target` as `users`
-    /// maps them.
-    pub fn map_owners(&mut self, target: &str, users: Arc<UserNamespace>) {
-        self.owners.insert(target.to_owned(), users);
-    }
-
-    /// Whether that was asked for.
-    pub fn maps_owners(&self, target: &str) -> bool {
-        self.owners.contains_key(target)
-    }
-
-    /// Holds the sources of all binds, making directories that may be made.
-    ///
-    /// Fails when a source is missing, with Docker's words.
-    pub fn hold_binds(&mut self, mounts: &[MountRequest]) -> Result<()> {
-        for mount in mounts {
-            if let MountSource::Bind { path, create } = &mount.source {
-                let pin = pin_bind(path, *create)?;
-                self.stage(&mount.target, &pin)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Holds a part of a directory (a volume's, an image's) for the mount at `target`; links lead
-    /// nowhere but inside the directory.
-    pub fn hold_part(&mut self, target: &str, directory: &Path, part: &str) -> Result<()> {
-        let opening = || format!("opening {part:?} in {}", directory.display());
-        let root = Root::open(directory)?;
-        let pin = Pin::inside(&root, part.as_bytes()).doing(opening)?;
-        self.stage(target, &pin)
-    }
-
-    /// The paths for [`Container::sources`](super::config::Container), good while this lives.
-    pub fn paths(&self) -> impl Iterator<Item = (String, PathBuf)> {
-        self.staged.iter().cloned()
-    }
-
-    fn stage(&mut self, target: &str, pin: &Pin) -> Result<()> {
-        let staging = || format!("holding the source of the mount at {target}");
-        let place = self.staging.join(self.staged.len().to_string());
-        match pin.meta().doing(staging)?.kind {
-            FileKind::Directory => std::fs::create_dir(&place).doing(staging)?,
-            _ => drop(std::fs::File::create_new(&place).doing(staging)?),
-        }
-        match self.owners.get(target) {
-            None => pin.attach(&place, None).doing(staging)?,
-            Some(users) => pin.attach(&place, Some(users.as_fd())).map_err(|error| {
-                let what = format!(
-                    "idmap at {target}: the kernel or the source's file system cannot map owners"
-                );
-                Error::caused(ErrorKind::Unsupported, what, Error::io(staging(), error))
-            })?,
-        }
-        self.staged.push((target.to_owned(), place));
-        Ok(())
-    }
-}
-
-impl Drop for Sources {
-    fn drop(&mut self) {
-        for (_, place) in &self.staged {
-            // What cannot be taken away is swept with the directory it is in.
-            let _ = detach(place);
-            let _ = std::fs::remove_file(place).or_else(|_| std::fs::remove_dir(place));
-        }
-    }
-}
-
-fn pin_bind(path: &Path, create: bool) -> Result<Pin> {
-    let opening = || format!("opening bind source {}", path.display());
-    match Pin::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => {
-            std::fs::create_dir_all(path)
-                .doing(|| format!("creating bind source {}", path.display()))?;
-            Pin::open(path).doing(opening)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Error::not_found(format!("bind source path does not exist: {}", path.display())))
-        }
-        other => other.doing(opening),
-    }
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;

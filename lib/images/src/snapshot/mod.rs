@@ -102,6 +102,18 @@ impl Snapshot {
         options: &SnapshotOptions,
         writable: bool,
     ) -> Result<Snapshot> {
+        Snapshot::stack(lowers, dir, options, writable).map_err(|error| {
+            let gone = lowers.iter().find(|lower| !lower.is_dir());
+            gone.map_or(error, |lower| missing(lower))
+        })
+    }
+
+    fn stack(
+        lowers: &[PathBuf],
+        dir: &Path,
+        options: &SnapshotOptions,
+        writable: bool,
+    ) -> Result<Snapshot> {
         let (dir, form) = (dir.to_owned(), options.form);
         make_dir(&dir)?;
         let lowers = distinct(lowers);
@@ -190,6 +202,13 @@ pub fn remove(dir: &Path) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed.doing(removing),
     }
+}
+
+fn missing(layer: &Path) -> Error {
+    Error::corrupt(format!(
+        "the files of the layer {} are missing (hint: `creel-inspect check --repair` restores them)",
+        layer.display()
+    ))
 }
 
 /// Of equal layers only the uppermost can be seen; the kernel refuses the others.

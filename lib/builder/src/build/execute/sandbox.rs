@@ -18,8 +18,8 @@ use crate::runtime::devices::find_devices;
 use crate::runtime::files::{self, Dns};
 use crate::runtime::{
     Accounts, Bundle, CdiEdits, Container, Control, HostFacts, HostNames, ImageDefaults, Look,
-    Outcome, RunOptions, Runtime, Sources, Stream, Streams, build, check_options, find_program,
-    prepare,
+    Outcome, RunOptions, Runtime, Sources, Stream, Streams, build, check_options, ensure_profile,
+    find_program, keep_restrictions, prepare,
 };
 use crate::sys::{self, Dir, FileKind, Root, Time};
 
@@ -55,8 +55,11 @@ impl Builder<'_> {
     /// Runs a command to its end; what it leaves are its changes.
     pub(super) fn in_sandbox(&self, command: &Command<'_>, sources: &Sources) -> BuildResult<()> {
         let settings = command.settings;
-        let host = HostFacts::gather(command.options.privileged)?;
+        let mut host = HostFacts::gather(command.options.privileged)?;
         check_options(&command.options, &host)?;
+        if let Some(warning) = ensure_profile(&mut host, &command.options) {
+            self.reporter.event(BuildEvent::Warning(&warning));
+        }
         let id = new_id();
         let machine = &settings.machine;
         let state = Place::create(machine, &id)?;
@@ -70,8 +73,8 @@ impl Builder<'_> {
         };
         let attachment = match command.bridge {
             true => {
-                let runs = |other: &str| machine.is_running(other);
-                Some(Attachment::to_bridge(&machine.state, &id, None, &runs)?)
+                let mut warn = |text: &str| self.reporter.event(BuildEvent::Warning(text));
+                Some(Attachment::to_bridge(&machine.state, &id, None, &mut warn)?)
             }
             false => None,
         };
@@ -87,13 +90,15 @@ impl Builder<'_> {
                 settings,
                 &command.options,
                 attachment.as_ref().map(|attachment| attachment.gateway().into()),
-                state.path(),
+                // On the store's disk, where a command that fills one takes nothing from others.
+                &self.writer.scratch()?,
             )?,
             devices,
             named: command.named.clone(),
             ..Container::default()
         };
-        let built = build(&command.options, &image, &host, &container)?;
+        let mut built = build(&command.options, &image, &host, &container)?;
+        keep_restrictions(&mut built.spec, host.in_user_namespace())?;
         for warning in &built.warnings {
             self.reporter.event(BuildEvent::Warning(warning));
         }
@@ -106,9 +111,7 @@ impl Builder<'_> {
                 self.attend(command, &machine.called(&host), &bundle)
             }
         };
-        if let Some(attachment) = attachment {
-            attachment.detach()?;
-        }
+        drop(attachment);
         ended?;
         let times = times.now(&root)?;
         made.remove_unused()?;
@@ -191,16 +194,16 @@ fn etc(
     settings: &RunSettings,
     options: &RunOptions,
     gateway: Option<IpAddr>,
-    state: &Path,
+    dir: &Path,
 ) -> Result<BTreeMap<String, PathBuf>> {
     use crate::runtime::options::NamespaceMode;
     let of_host = HostNames::read();
     let own_network = options.namespaces.network != NamespaceMode::Host;
-    let mut hosts = format!("127.0.0.1\tlocalhost {HOSTNAME}\n");
-    hosts.push_str("::1\tlocalhost ip6-localhost ip6-loopback\n");
+    let mut hosts = format!("127.0.0.1\tlocalhost {HOSTNAME}\n").into_bytes();
+    hosts.extend_from_slice(b"::1\tlocalhost ip6-localhost ip6-loopback\n");
     files::entries(&mut hosts, &settings.hosts, gateway)?;
-    let resolv_conf = files::resolv_conf(&of_host.resolv_conf, &Dns::default(), own_network);
-    files::write(state, &[(files::HOSTS, hosts), (files::RESOLV_CONF, resolv_conf)], None)
+    let resolv_conf = files::resolv_conf(&of_host, &Dns::default(), own_network);
+    files::write(dir, &[(files::HOSTS, hosts), (files::RESOLV_CONF, resolv_conf)], None)
 }
 
 /// 64 hexadecimal digits that nobody else has.

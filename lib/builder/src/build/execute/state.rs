@@ -40,11 +40,6 @@ impl Machine {
         }
     }
 
-    /// Whether a container has a place in the state: then its address is not to be given away.
-    pub(in crate::build) fn is_running(&self, id: &str) -> bool {
-        ["containers", BUILD].iter().any(|kind| self.state.join(kind).join(id).exists())
-    }
-
     /// Ends the commands whose builders are gone, and removes what they left. What cannot be
     /// removed is no reason not to build.
     pub(in crate::build) fn sweep(&self) {

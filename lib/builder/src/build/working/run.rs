@@ -18,8 +18,8 @@ use crate::runtime::flags::{HostEntry, merge_env};
 use crate::runtime::options::{MountSource, NamespaceMode};
 use crate::runtime::{
     Accounts, Attached, Bundle, CannotStart, Container, Control, HostFacts, HostNames,
-    ImageDefaults, Look, Outcome, Person, RunOptions, Streams, build, check_options, find_program,
-    prepare,
+    ImageDefaults, Look, Outcome, Person, RunOptions, SharedSources, Streams, build, check_options,
+    ensure_profile, find_program, keep_restrictions, prepare,
 };
 use crate::store::Store;
 use crate::sys::{self, Root, SignalQueue};
@@ -94,8 +94,10 @@ impl Working {
         warn: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Ran> {
         let mut options = self.options(request)?;
-        let host = HostFacts::gather(options.privileged)?;
-        check_options(&options, &host)?.iter().for_each(|warning| warn(warning));
+        let mut host = HostFacts::gather(options.privileged)?;
+        let mut warnings = check_options(&options, &host)?;
+        warnings.extend(ensure_profile(&mut host, &options));
+        warnings.iter().for_each(|warning| warn(warning));
         let (id, machine) = (new_id(), &request.machine);
         let state = Place::create(machine, &id)?;
         let root = Root::open(tree)?;
@@ -108,14 +110,14 @@ impl Working {
         };
         let writer = self.store.begin()?;
         let mut mounting = Mounting::new(&writer, self.store.root(), &request.credentials)?;
-        mounting.sources.hold_binds(&options.mounts)?;
+        mounting.sources.hold_binds(&options.mounts, SharedSources::default())?;
         self.mount(&mut mounting, &request.mounts)?;
         options.mounts.append(&mut mounting.requests);
         merge_env(&mut options.env, mounting.env.drain(..));
         let attachment = match request.bridge {
             true => {
-                let runs = |other: &str| machine.is_running(other);
-                Some(Attachment::to_bridge(&machine.state, &id, None, &runs)?)
+                let mut warn = |text: &str| warn(text);
+                Some(Attachment::to_bridge(&machine.state, &id, None, &mut warn)?)
             }
             false => None,
         };
@@ -126,10 +128,11 @@ impl Working {
             user: Accounts::read(&root)?.resolve(user, &options.groups)?,
             sources: mounting.sources.paths().collect(),
             network: attachment.as_ref().map(Attachment::path),
-            files: etc(request, &options, &host, attachment.as_ref(), state.path())?,
+            files: etc(request, &options, &host, attachment.as_ref(), &writer.scratch()?)?,
             ..Container::default()
         };
-        let built = build(&options, &image, &host, &container)?;
+        let mut built = build(&options, &image, &host, &container)?;
+        keep_restrictions(&mut built.spec, host.in_user_namespace())?;
         built.warnings.iter().for_each(|warning| warn(warning));
         // What is made for the container alone shall leave no trace in a layer.
         let before = tidy::times(&root, &built.spec);
@@ -155,14 +158,13 @@ impl Working {
                 }
             }),
         };
-        let detached = attachment.map_or(Ok(()), Attachment::detach);
+        drop(attachment);
         drop(mounting);
         let after = tidy::times(&root, &built.spec);
         made.remove_unused()?;
         after.restore(&root)?;
         self.forget_places()?;
-        let ended = ended?;
-        detached.map(|()| ended)
+        ended
     }
 
     /// Adds mounts, whose targets are below the working directory.
@@ -236,12 +238,12 @@ fn etc(
         _ => &host.hostname,
     };
     let own_network = request.bridge || options.namespaces.network != NamespaceMode::Host;
-    let resolv_conf = files::resolv_conf(&of_host.resolv_conf, &Dns::default(), own_network);
+    let resolv_conf = files::resolv_conf(&of_host, &Dns::default(), own_network);
     let mut texts = vec![(files::RESOLV_CONF, resolv_conf)];
     if !request.no_hosts {
         let addresses: Vec<_> = attachment.iter().map(|a| a.address().into()).collect();
         let hosts = files::hosts(&Hosts {
-            of_host: (!own_network).then_some(of_host.hosts.as_str()),
+            of_host: (!own_network).then_some(of_host.hosts.as_slice()),
             hostname,
             domainname: None,
             addresses: &addresses,

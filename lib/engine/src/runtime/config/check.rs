@@ -35,8 +35,8 @@ fn check_names(inputs: &Inputs<'_>) -> Result<()> {
             return refuse("conflicting options: hostname and the UTS mode");
         }
     }
-    if options.init.is_some() && namespaces.pid != NamespaceMode::Private {
-        return refuse("conflicting options: init and the PID mode (init must be process 1)");
+    if options.domainname.is_some() && namespaces.uts != NamespaceMode::Private {
+        return refuse("conflicting options: domainname and the UTS mode");
     }
     let unresolved = [
         (&namespaces.pid, "--pid"),

@@ -141,7 +141,8 @@ fn to_oci_ranges(ranges: &[IdRange]) -> Result<Vec<LinuxIdMapping>> {
     ranges.iter().map(to_oci).collect()
 }
 
-/// What was asked for, and what lets programs ping and open low ports without capabilities.
+/// What was asked for, what lets programs ping and open low ports without capabilities, and the
+/// domain name, which runc before 1.2 sets in no other way (and none in a user namespace so).
 fn sysctls(inputs: &Inputs<'_>) -> Option<HashMap<String, String>> {
     let mut settings: HashMap<String, String> = HashMap::new();
     if inputs.has_own_network() {
@@ -151,6 +152,9 @@ fn sysctls(inputs: &Inputs<'_>) -> Option<HashMap<String, String>> {
         if !inputs.is_mapped() {
             settings.insert("net.ipv4.ping_group_range".into(), "0 2147483647".into());
         }
+    }
+    if let Some(name) = inputs.options.domainname.clone().filter(|_| !inputs.is_mapped()) {
+        settings.insert("kernel.domainname".into(), name);
     }
     settings.extend(inputs.options.sysctls.clone());
     (!settings.is_empty()).then_some(settings)

@@ -104,7 +104,8 @@ pub fn build(
     spec.set_root(Some(root));
     spec.set_process(Some(process));
     spec.set_hostname(inputs.own_hostname());
-    spec.set_domainname(options.domainname.clone());
+    // Where a sysctl sets it (see `linux`), runtimes need not know it.
+    spec.set_domainname(options.domainname.clone().filter(|_| inputs.is_mapped()));
     spec.set_mounts(Some(mounts::mounts(&inputs)?));
     spec.set_hooks(hooks::hooks(&container.named)?);
     let annotations: HashMap<_, _> = options.annotations.clone().into_iter().collect();
@@ -148,6 +149,19 @@ pub fn to_json(spec: &Spec) -> Result<Vec<u8>> {
     to_go_bytes(&value)
 }
 
+/// The name of the machine that a container's programs see: the one asked for, the host's for those
+/// that share its network or its name, else the first digits of the container's ID.
+pub fn hostname(options: &RunOptions, host: &HostFacts, id: &str) -> String {
+    const SHORT: usize = 12;
+    let spaces = &options.namespaces;
+    let of_host = spaces.uts != NamespaceMode::Private || spaces.network == NamespaceMode::Host;
+    match &options.hostname {
+        Some(name) => name.clone(),
+        None if of_host => host.hostname.clone(),
+        None => id.chars().take(SHORT).collect(),
+    }
+}
+
 /// Whether a mapping has an ID.
 fn has(ranges: &[IdRange], id: u32) -> bool {
     ranges.iter().any(|range| id.checked_sub(range.inside).is_some_and(|at| at < range.count))
@@ -156,16 +170,25 @@ fn has(ranges: &[IdRange], id: u32) -> bool {
 impl Inputs<'_> {
     /// The name in a namespace of the container's own.
     fn own_hostname(&self) -> Option<String> {
-        if self.options.namespaces.uts != NamespaceMode::Private {
-            return None;
-        }
-        let short = || self.container.id.chars().take(12).collect();
-        Some(self.options.hostname.clone().unwrap_or_else(short))
+        let own = self.options.namespaces.uts == NamespaceMode::Private;
+        own.then(|| hostname(self.options, self.host, &self.container.id))
+    }
+
+    /// The small init program, where it becomes process 1: elsewhere it has nothing to reap.
+    fn init(&self) -> Option<&Path> {
+        let own = self.options.namespaces.pid == NamespaceMode::Private;
+        self.options.init.as_deref().filter(|_| own)
     }
 
     /// Whether the process will be in a user namespace, a new one or the one we are in.
     fn is_mapped(&self) -> bool {
         self.options.namespaces.user != UserMode::Host || self.host.in_user_namespace()
+    }
+
+    /// Whether the console that the container finds may be the host's.
+    fn has_foreign_console(&self) -> bool {
+        let mut targets = self.options.mounts.iter().map(|mount| mount.target.as_str());
+        targets.any(|target| matches!(target, "/dev" | "/dev/console"))
     }
 
     /// Whether the container has a network of its own.

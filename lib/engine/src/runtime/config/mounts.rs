@@ -33,11 +33,12 @@ pub(super) fn mounts(inputs: &Inputs<'_>) -> Result<Vec<Mount>> {
     for (target, source) in inputs.image_volumes() {
         placed.push(bind(&target, source, &["rbind", "rprivate"]));
     }
-    for target in SCRATCH.iter().filter(|target| !is_asked(target)) {
-        if inputs.options.read_only && inputs.options.read_only_tmpfs {
-            let options = ["nosuid", "nodev", "tmpcopyup"];
-            placed.push(mount(target, "tmpfs", Path::new("tmpfs"), &options));
-        }
+    if inputs.options.read_only && inputs.options.read_only_tmpfs {
+        let is_placed =
+            |target: &str| placed.iter().any(|m: &Mount| m.destination() == Path::new(target));
+        let free: Vec<&str> = SCRATCH.into_iter().filter(|target| !is_placed(target)).collect();
+        let options = ["nosuid", "nodev", "tmpcopyup"];
+        placed.extend(free.iter().map(|at| mount(at, "tmpfs", Path::new("tmpfs"), &options)));
     }
     for (target, source) in inputs.container.files.iter().filter(|(target, _)| !is_asked(target)) {
         let writable = ["rbind", "rprivate"];
@@ -50,7 +51,7 @@ pub(super) fn mounts(inputs: &Inputs<'_>) -> Result<Vec<Mount>> {
     }
     let named = inputs.container.named.mounts.iter();
     placed.extend(named.filter(|mount| !is_asked(&mount.container_path)).map(of_device));
-    if let Some(init) = &inputs.options.init {
+    if let Some(init) = inputs.init() {
         placed.push(bind(INIT_TARGET, init, &["bind", "rprivate", "ro"]));
     }
     // Parents before what is in them; the order given otherwise.

@@ -76,7 +76,7 @@ fn arguments(inputs: &Inputs<'_>) -> Result<Vec<String>> {
     if words.is_empty() {
         return Err(Error::usage("no command specified, and the image has none"));
     }
-    if inputs.options.init.is_some() {
+    if inputs.init().is_some() {
         words.splice(0..0, [INIT_TARGET.to_owned(), "--".to_owned()]);
     }
     check_strings(&words, "argument")?;
@@ -108,7 +108,7 @@ pub(in crate::runtime) fn environment(inputs: &Inputs<'_>) -> Result<Vec<String>
     let mut env = Vec::new();
     if !options.unset_env_all {
         env.push(DEFAULT_PATH.to_owned());
-        let hostname = inputs.own_hostname().unwrap_or_else(|| inputs.host.hostname.clone());
+        let hostname = super::hostname(options, inputs.host, &inputs.container.id);
         env.push(format!("HOSTNAME={hostname}"));
         if options.terminal.is_some() {
             env.push("TERM=xterm".to_owned());

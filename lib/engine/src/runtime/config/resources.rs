@@ -52,6 +52,9 @@ fn device_rules(inputs: &Inputs<'_>) -> Result<Vec<LinuxDeviceCgroup>> {
         return Ok(vec![all(true)?]);
     }
     let mut rules = vec![all(false)?];
+    if inputs.options.terminal.is_some() && inputs.has_foreign_console() {
+        rules.push(console()?);
+    }
     for found in &inputs.container.devices {
         let device = &found.device;
         let rule = LinuxDeviceCgroupBuilder::default()
@@ -76,6 +79,13 @@ fn device_rules(inputs: &Inputs<'_>) -> Result<Vec<LinuxDeviceCgroup>> {
         rules.push(built(rule.build())?);
     }
     Ok(rules)
+}
+
+/// The runtime opens the host's console before it puts the container's terminal over it. Docker
+/// allows it to every container.
+fn console() -> Result<LinuxDeviceCgroup> {
+    let rule = LinuxDeviceCgroupBuilder::default().allow(true).typ(LinuxDeviceType::C);
+    built(rule.major(5).minor(1).access("rwm").build())
 }
 
 fn device_type(kind: char) -> LinuxDeviceType {

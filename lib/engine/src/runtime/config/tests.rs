@@ -197,9 +197,9 @@ fn words_and_places() {
 + .process.cwd "/w"
 + .process.oomScoreAdj -5
 + .hostname "web.example"
-+ .domainname "nis"
 + .annotations.a "1"
 + .annotations.b "2"
++ .linux.sysctl.kernel.domainname "nis"
 "#,
     );
 }
@@ -338,6 +338,93 @@ fn a_dev_of_their_own() {
 + .mounts /dev {"destination":"/dev","type":"bind","source":"/dev","options":["rbind","rprivate","noexec"]}
 "#,
     );
+}
+
+#[test]
+fn a_terminal_beside_a_dev_of_their_own() {
+    for target in ["/dev", "/dev/console"] {
+        let text = format!("{target}:{target}");
+        let mount = parse_volume(&text, std::path::Path::new("/")).unwrap();
+        let mut options = RunOptions { mounts: vec![mount], ..RunOptions::default() };
+        let rules = |options: &RunOptions| {
+            let spec = build(options, &image(), &host(), &container()).unwrap().spec;
+            let resources = spec.linux().as_ref().unwrap().resources().clone().unwrap();
+            serde_json::to_string(resources.devices().as_ref().unwrap()).unwrap()
+        };
+        assert!(!rules(&options).contains("\"major\":5"), "{target}");
+        options.terminal = Some(TerminalSize::default());
+        assert!(rules(&options).contains("\"major\":5,\"minor\":1"), "{target}");
+        options.mounts.clear();
+        assert!(!rules(&options).contains("\"major\":5"), "{target}");
+    }
+}
+
+/// The name that a container's programs see, and whether it has an init program.
+#[test]
+fn names_and_init_follow_what_is_shared() {
+    let short = "0123456789ab";
+    let init = || Some("/usr/libexec/init".into());
+    let mode = |words: &str| match words {
+        "host" => NamespaceMode::Host,
+        _ => NamespaceMode::Private,
+    };
+    for (network, uts, pid, asked, name) in [
+        ("own", "own", "own", None, short),
+        ("host", "own", "own", None, "box"),
+        ("own", "host", "host", None, "box"),
+        ("host", "own", "host", Some("web"), "web"),
+        ("own", "own", "host", Some("web"), "web"),
+    ] {
+        let options = RunOptions {
+            hostname: asked.map(str::to_owned),
+            init: init(),
+            namespaces: Namespaces {
+                network: mode(network),
+                uts: mode(uts),
+                pid: mode(pid),
+                ..Namespaces::default()
+            },
+            ..RunOptions::default()
+        };
+        let text = text(&options, &host(), &container());
+        assert!(text.contains(&format!("\"HOSTNAME={name}\"")), "{network} {uts}: {text}");
+        let own_uts = format!("\"hostname\":\"{name}\"");
+        assert_eq!(text.contains(&own_uts), uts == "own", "{network} {uts}");
+        assert_eq!(text.contains("docker-init"), pid == "own", "{pid}");
+    }
+}
+
+#[test]
+fn a_domain_name_is_set_by_what_the_runtime_knows() {
+    let mut options = RunOptions { domainname: Some("nis".into()), ..RunOptions::default() };
+    let plain = text(&options, &host(), &container());
+    assert!(plain.contains("\"kernel.domainname\":\"nis\"") && !plain.contains("\"domainname\""));
+    // In a user namespace nobody may write that setting.
+    let users = vec![parse_id_range("0:100000:65536").unwrap()];
+    options.namespaces.user = UserMode::Mapped(IdMap { users, groups: vec![] });
+    let mapped = text(&options, &host(), &container());
+    assert!(mapped.contains("\"domainname\":\"nis\"") && !mapped.contains("kernel.domainname"));
+    // What a person says of the setting itself counts.
+    options.namespaces.user = UserMode::Host;
+    options.sysctls.insert("kernel.domainname".into(), "other".into());
+    assert!(text(&options, &host(), &container()).contains("\"kernel.domainname\":\"other\""));
+}
+
+#[test]
+fn volumes_count_more_than_memory_of_a_read_only_root() {
+    let mut container = container();
+    container.sources.insert("/tmp".into(), "/vol/tmp".into());
+    let mut image = image();
+    image.volumes.insert("/tmp".into());
+    let options = RunOptions { read_only: true, read_only_tmpfs: true, ..RunOptions::default() };
+    let spec = build(&options, &image, &host(), &container).unwrap().spec;
+    let at = |target: &str| {
+        let mounts = spec.mounts().iter().flatten();
+        let at = mounts.filter(|mount| mount.destination() == std::path::Path::new(target));
+        at.map(|mount| mount.typ().clone().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(at("/tmp"), ["bind"]);
+    assert_eq!(at("/run"), ["tmpfs"]);
 }
 
 #[test]
@@ -679,10 +766,10 @@ fn contradictions() {
         (|o| o.hostname = Some("a b".into()), "invalid hostname format: \"a b\""),
         (
             |o| {
-                o.init = Some("/i".into());
-                o.namespaces.pid = NamespaceMode::Host;
+                o.domainname = Some("nis".into());
+                o.namespaces.uts = NamespaceMode::Host;
             },
-            "conflicting options: init and the PID mode (init must be process 1)",
+            "conflicting options: domainname and the UTS mode",
         ),
         (
             |o| o.oom_score_adj = Some(1001),

@@ -37,7 +37,7 @@ fn invalid(what: &str, text: &str) -> Error {
 }
 
 /// The absolute path `text` without `.`, `..` and doubled slashes, worked out on paper.
-pub(super) fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in text.split('/') {
         match part {

@@ -14,7 +14,8 @@ use crate::runtime::files;
 use crate::runtime::flags::*;
 use crate::runtime::host::HostFacts;
 use crate::runtime::options::{ImageDefaults, RunOptions, TerminalSize};
-use crate::runtime::prepare::{Sources, prepare};
+use crate::runtime::prepare::prepare;
+use crate::runtime::sources::{SharedSources, Sources};
 use crate::runtime::streams::Stream;
 use crate::runtime::terminal::Person;
 use crate::runtime::user::Accounts;
@@ -113,7 +114,7 @@ impl Machine {
         let staging = path.join("staging");
         fs::create_dir_all(&staging).unwrap();
         let mut sources = Sources::in_directory(&staging);
-        sources.hold_binds(&options.mounts).unwrap();
+        sources.hold_binds(&options.mounts, SharedSources::default()).unwrap();
         let container = Container {
             id: format!("creel-test-{:016x}", RandomState::new().hash_one(1)),
             root: path.join("root"),

@@ -1,5 +1,5 @@
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::runtime::config::{Container, build};
@@ -182,60 +182,58 @@ fn directories_and_files_do_not_mix() {
     assert!(place.prepare().unwrap_err().chain().contains("vice-versa"));
 }
 
-/// What is staged for a mount, or why it is not; `skipped` where this process may not mount.
-fn staged(place: &Place, hold: impl FnOnce(&mut Sources) -> Result<()>) -> Option<Result<String>> {
-    if let Err(error) = crate::sys::own_mounts() {
-        eprintln!("skipped: no mounts of its own: {error}");
-        return None;
+/// Links lead mounts and the working directory nowhere near the kernel's files.
+#[test]
+fn nothing_is_mounted_over_the_kernel_s_files_by_links() {
+    for (link, target, mount) in [
+        ("x", "/dev", "/x"),
+        ("x", "dev", "/x/y"),
+        ("x", "../../../proc", "/x"),
+        ("x", "/sys/fs", "/x"),
+        ("x", "/y", "/x/z"),
+        ("etc", "dev", "/srv"),
+    ] {
+        let mut place = Place::new();
+        symlink("/dev", place.root().join("y")).unwrap();
+        symlink(target, place.root().join(link)).unwrap();
+        place.options.mounts = vec![parse_tmpfs(mount).unwrap()];
+        let error = place.prepare().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{mount}");
+        assert!(error.chain().contains("over the kernel's files"), "{}", error.chain());
     }
-    let staging = place.dir.path().join("staging");
-    std::fs::create_dir_all(&staging).unwrap();
-    let mut sources = Sources::in_directory(&staging);
-    let content = hold(&mut sources).map(|()| {
-        let (_, path) = sources.paths().last().unwrap();
-        std::fs::read_to_string(path).unwrap_or_else(|_| "a directory".to_owned())
-    });
-    drop(sources);
-    assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 0);
-    Some(content)
+    // Where a person says so, and where links stay clear of it.
+    for mount in ["/dev/x", "/proc/x", "/var/run/x", "/devices"] {
+        let mut place = Place::new();
+        std::fs::create_dir_all(place.root().join("run")).unwrap();
+        std::fs::create_dir_all(place.root().join("var")).unwrap();
+        symlink("/run", place.root().join("var/run")).unwrap();
+        place.options.mounts = vec![parse_tmpfs(mount).unwrap()];
+        place.prepare().unwrap();
+    }
 }
 
 #[test]
-fn sources_are_held() {
-    let place = Place::new();
-    let base = place.dir.path();
-    let parse = |text: &str| parse_volume(text, base).unwrap();
-    let held = staged(&place, |sources| {
-        sources.hold_binds(&[parse("./new/dir:/b"), parse("./hosts:/a")])?;
-        std::fs::rename(base.join("hosts"), base.join("moved")).unwrap();
-        symlink("/etc/passwd", base.join("hosts")).unwrap();
-        let targets: Vec<String> = sources.paths().map(|(target, _)| target).collect();
-        assert_eq!(targets, ["/b", "/a"]);
-        Ok(())
-    });
-    let Some(held) = held else { return };
-    assert_eq!(held.unwrap(), "hosts");
-    assert!(base.join("new/dir").is_dir());
-    let missing = crate::runtime::flags::parse_mount("type=bind,src=/none,dst=/x", base).unwrap();
-    let error = staged(&place, |sources| sources.hold_binds(&[missing])).unwrap().unwrap_err();
-    assert_eq!(error.chain(), "bind source path does not exist: /none");
-}
-
-#[test]
-fn parts_of_a_volume_stay_in_it() {
-    let place = Place::new();
-    let volume = place.root();
-    std::fs::create_dir(volume.join("d")).unwrap();
-    std::fs::write(volume.join("d/f"), "inside").unwrap();
-    symlink("/d/f", volume.join("link")).unwrap();
-    symlink(place.dir.path().join("hosts"), volume.join("bad")).unwrap();
-    for (part, content) in [("link", "inside"), ("d/f", "inside"), ("d", "a directory")] {
-        let held = staged(&place, |sources| sources.hold_part("/x", &volume, part));
-        let Some(held) = held else { return };
-        assert_eq!(held.unwrap(), content, "{part}");
+fn links_in_what_is_mounted_are_followed_too() {
+    let mut place = Place::new();
+    let volume = place.dir.path().join("out");
+    symlink("/dev", volume.join("inner")).unwrap();
+    symlink("/proc/self/fd", volume.join("open")).unwrap();
+    let bind = parse_volume(&format!("{}:/v", volume.display()), Path::new("/")).unwrap();
+    place.options.mounts = vec![bind, parse_tmpfs("/v/inner").unwrap()];
+    let error = place.prepare().unwrap_err();
+    assert_eq!(
+        error.chain(),
+        "the mount at /v/inner is refused: a link leads it to /dev, over the kernel's files"
+    );
+    place.options.mounts.pop();
+    for workdir in ["/v/open/7", "/dev/fd/7", "/dev/stdin", "/dev/../dev/fd/0", "/v/inner/fd/3"] {
+        place.options.workdir = Some(workdir.into());
+        let error = place.prepare().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{workdir}");
+        assert!(error.chain().contains("cannot be the working directory"), "{}", error.chain());
     }
-    for part in ["bad", "../hosts", "d/../../hosts", "none"] {
-        let held = staged(&place, |sources| sources.hold_part("/x", &volume, part));
-        assert!(held.unwrap().is_err(), "{part}");
+    for workdir in ["/dev", "/dev/shm", "/v", "/v/new", "/proc"] {
+        place.options.workdir = Some(workdir.into());
+        place.prepare().unwrap_or_else(|error| panic!("{workdir}: {}", error.chain()));
     }
 }
