@@ -272,6 +272,10 @@ pub struct BothArgs {
     /// Require HTTPS with valid certificates on both sides.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
     pub tls_verify: Option<bool>,
+    /// Host outside a registry's domain that may receive its credentials as its token server
+    /// (repeatable).
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub token_server: Vec<String>,
 }
 
 /// What one side of a copy may be told; see [`SourceArgs`] and [`DestinationArgs`].
@@ -290,6 +294,7 @@ pub struct SideArgs {
     pub no_creds: bool,
     pub cert_dir: Option<PathBuf>,
     pub tls_verify: Option<bool>,
+    pub token_server: Vec<String>,
     pub daemon_host: Option<String>,
     pub shared_blob_dir: Option<PathBuf>,
 }
@@ -317,6 +322,8 @@ macro_rules! side_args {
             cert_dir: Option<PathBuf>,
             #[arg(id = concat!($prefix, "tls-verify"), long = concat!($prefix, "tls-verify"), value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, help = "Require HTTPS with valid certificates")]
             tls_verify: Option<bool>,
+            #[arg(id = concat!($prefix, "token-server-host"), long = concat!($prefix, "token-server"), value_name = "HOST[:PORT]", help = "Host outside the registry's domain that may receive its credentials")]
+            token_server: Vec<String>,
             #[arg(id = concat!($prefix, "daemon-host"), long = concat!($prefix, "daemon-host"), value_name = "URL", help = "Docker engine for docker-daemon:")]
             daemon_host: Option<String>,
             #[arg(id = concat!($prefix, "shared-blob-dir"), long = concat!($prefix, "shared-blob-dir"), value_name = "DIR", help = "Directory of blobs that oci: layouts share")]
@@ -334,6 +341,7 @@ macro_rules! side_args {
                     no_creds: self.no_creds,
                     cert_dir: self.cert_dir.clone(),
                     tls_verify: self.tls_verify,
+                    token_server: self.token_server.clone(),
                     daemon_host: self.daemon_host.clone(),
                     shared_blob_dir: self.shared_blob_dir.clone(),
                 }
@@ -513,6 +521,10 @@ pub struct LoginArgs {
     /// Require HTTPS with valid certificates.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
     pub tls_verify: Option<bool>,
+    /// Host outside the registry's domain that may receive its credentials as its token server
+    /// (repeatable).
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub token_server: Vec<String>,
     /// Accepted for skopeo's scripts.
     #[arg(short, long, hide = true)]
     pub verbose: bool,

@@ -82,6 +82,7 @@ impl Context {
             tls_verify: side.tls_verify.or(both.tls_verify),
             auth_file: auth_file.map(|path| AuthFile { path, format: AuthFormat::Containers }),
             cert_dir: side.cert_dir,
+            token_servers: both.token_server.iter().cloned().chain(side.token_server).collect(),
             shared_blobs: side.shared_blob_dir,
             daemon_host: side.daemon_host.or_else(|| std::env::var("DOCKER_HOST").ok()),
         })

@@ -86,12 +86,13 @@ pub(super) async fn plan<S: Source, D: Sink>(
     sink: &D,
     options: &CopyOptions,
 ) -> Result<Plan> {
-    let current = sink.current().await?;
-    if options.no_clobber
-        && let Some(there) = &current
-    {
-        return Ok(Plan::unchanged(there.digest.clone(), there.clone()));
-    }
+    let current = match options.no_clobber {
+        true => match sink.occupant().await? {
+            Some(there) => return Ok(Plan::unchanged(there.digest.clone(), there)),
+            None => None,
+        },
+        false => sink.current().await?,
+    };
     if let Some(there) = &current
         && let Some(root) = unchanged_root(source, sink, options, there).await?
     {
@@ -99,7 +100,7 @@ pub(super) async fn plan<S: Source, D: Sink>(
     }
     let root = source.read_root().await?;
     if let Some(expected) = &options.expected
-        && expected != root.digest()
+        && !root.has_digest(expected)
     {
         return Err(Error::corrupt(format!(
             "the source's manifest is {}, not {expected}",

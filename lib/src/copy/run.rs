@@ -14,7 +14,7 @@ use super::session::Session;
 use crate::blob::{Blob, Budget, Encoding, Expectation, Recompressor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Event, Task};
-use crate::spec::{Descriptor, Digest, Manifest, MediaType};
+use crate::spec::{Compression, Descriptor, Dialect, Digest, Manifest, MediaType};
 use crate::sys;
 use crate::transport::{Item, ItemKind, Origin, Presence, Sink, Source};
 
@@ -77,7 +77,10 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
             Err(error) if self.bring_back(&plan.leaves, &changes, &error).await? => {
                 self.write_and_name(&plan, changes, &mut report).await?
             }
-            other => other?,
+            Err(refusal) => {
+                self.name_in_other_dialect(&plan, changes, refusal, &mut report).await?
+            }
+            Ok(root) => root,
         };
         if self.options.with_referrers {
             self.bring_referrers(&plan.nodes, plan.complete, &root, &mut report).await?;
@@ -108,6 +111,52 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
         Ok(root)
     }
 
+    /// Writes and names everything in the vocabulary that the destination did not refuse, unless
+    /// the person has chosen one or forbids changes.
+    ///
+    /// # Errors
+    /// The refusal where that cannot be done or was refused as well.
+    async fn name_in_other_dialect(
+        &self,
+        plan: &Plan,
+        changes: Changes,
+        refusal: Error,
+        report: &mut CopyReport,
+    ) -> Result<Manifest> {
+        let refused = plan.nodes.last().and_then(|node| node.manifest.media_type().dialect());
+        let is_about_form = matches!(refusal.kind(), ErrorKind::Unsupported | ErrorKind::Invalid);
+        let (true, true, Some(refused)) =
+            (self.sink.abilities().has_dialects, is_about_form, refused)
+        else {
+            return Err(refusal);
+        };
+        let (other, name, flag) = match refused {
+            Dialect::Oci => (Dialect::Docker, "Docker", "docker"),
+            Dialect::Docker => (Dialect::Oci, "OCI", "oci"),
+        };
+        let may_change = !self.options.preserve_digests
+            && self.options.format.is_none()
+            && self.options.compression.is_none_or(|it| it.compression != Compression::Zstd);
+        let options =
+            Arc::new(CopyOptions { format: Some(other), ..self.options.as_ref().clone() });
+        let converted = Run { options, ..self.clone() };
+        // What is at the destination already was not read, so it cannot be converted.
+        if !may_change || !plan.complete.is_empty() || converted.foretell(plan).is_err() {
+            let hint = format!("the registry may not take this format: try --format {flag}");
+            return Err(refusal.while_doing(hint));
+        }
+        self.session.listener.event(Event::Warning(format!(
+            "the destination refused {}: converting it to {name} format, so its digest changes \
+             (--preserve-digests forbids that): {}",
+            plan.source_digest,
+            refusal.chain()
+        )));
+        match converted.write_and_name(plan, changes, report).await {
+            Ok(root) => Ok(root),
+            Err(_) => Err(refusal),
+        }
+    }
+
     async fn name_further(&self, root: &Manifest, report: &mut CopyReport) -> Result<()> {
         for tag in &self.options.additional_tags {
             self.sink.publish(Some(tag), root).await?;
@@ -136,8 +185,9 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
         let mut lost = false;
         for leaf in leaves {
             let there = there(leaf);
-            // What cannot be asked about was not what the refusal was for.
-            if self.sink.holds(&there).await.unwrap_or(true) {
+            // What cannot be asked about was not what the refusal was for. A look ahead may have
+            // been answered wrongly, and would be again.
+            if self.sink.holds(&there).await.unwrap_or(true) && !leaf.present {
                 continue;
             }
             let digest = &there.digest;

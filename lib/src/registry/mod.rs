@@ -27,6 +27,7 @@ mod manifests;
 mod options;
 mod pages;
 mod pieces;
+mod proxy;
 mod referrers;
 mod repository;
 mod resolve;
@@ -45,7 +46,8 @@ pub(crate) use file::percent_decoded;
 pub use file::{FetchedFile, FileRequest, Validators, WebAddress};
 pub use manifests::Deletion;
 pub use options::{
-    Access, ClientOptions, FindCertificates, FindCredential, FindEndpoints, Timeouts,
+    Access, ClientOptions, FindCertificates, FindCredential, FindEndpoints, FindTokenServers,
+    Timeouts,
 };
 pub use repository::Repository;
 pub use upload::{Mount, UploadSession};

@@ -141,6 +141,7 @@ impl Sink for LayoutArchiveSink {
             artifacts: true,
             keeps_manifests: true,
             wants_diff_ids: false,
+            has_dialects: false,
         }
     }
 }

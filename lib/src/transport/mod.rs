@@ -73,8 +73,14 @@ pub trait Source: Send + Sync {
 
 /// Where content can be put.
 pub trait Sink: Send + Sync {
-    /// What the place's name points to now; `None` when it is free (or there is no name).
+    /// What the place's name points to now; `None` when it is free (or there is no name), or
+    /// where that cannot be found out cheaply. For decisions that only save work.
     fn current(&self) -> impl Future<Output = Result<Option<Descriptor>>> + Send;
+
+    /// What the place's name points to now, asked for certain, whatever that costs.
+    fn occupant(&self) -> impl Future<Output = Result<Option<Descriptor>>> + Send {
+        self.current()
+    }
 
     /// Whether something is there already. May answer `Missing` where asking costs as much as
     /// putting.
@@ -185,6 +191,8 @@ pub struct Abilities {
     pub keeps_manifests: bool,
     /// Wants to know each layer's DiffId beforehand, so configs are read first.
     pub wants_diff_ids: bool,
+    /// May refuse manifests in one vocabulary (Docker's or OCI's) and take them in the other.
+    pub has_dialects: bool,
 }
 
 /// What of an index belongs into a place unless a person asks for something else.

@@ -6,6 +6,7 @@ mod convert;
 mod errors;
 mod faults;
 mod kill;
+mod other_hosts;
 mod parallel;
 mod peers;
 mod places;

@@ -206,6 +206,7 @@ pub(in crate::transport) const ABILITIES: Abilities = Abilities {
     artifacts: false,
     keeps_manifests: true,
     wants_diff_ids: false,
+    has_dialects: false,
 };
 
 impl Sink for DockerArchiveSink {

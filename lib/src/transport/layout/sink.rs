@@ -217,6 +217,7 @@ impl Sink for LayoutSink {
             artifacts: true,
             keeps_manifests: true,
             wants_diff_ids: false,
+            has_dialects: false,
         }
     }
 }
