@@ -17,7 +17,11 @@ use args::{Cli, Verb};
 use context::Context;
 
 fn main() -> ExitCode {
-    let words = cli::with_default_verb(&Cli::command(), std::env::args_os().collect(), "copy");
+    let given: Vec<_> = std::env::args_os().collect();
+    let words = cli::with_default_verb(&Cli::command(), given.clone(), "copy");
+    if let Some(error) = cli::foreign_verb(&Cli::command(), &given, &words) {
+        return ExitCode::from(cli::report_failure("creel-copy", &error));
+    }
     let cli = Cli::parse_from(words);
     match run(cli) {
         Ok(code) => ExitCode::from(code),

@@ -120,6 +120,7 @@ fn in_store(from: &Location) -> Result<Location> {
         | Location::LayoutArchive(place)
         | Location::DockerArchive(place) => match &place.entry {
             Entry::Named(name) => named(name)?,
+            Entry::Digest(digest) => StoreName::Digest(digest.clone()),
             _ => return Err(unnamed(from)),
         },
         Location::Directory(_) => return Err(unnamed(from)),

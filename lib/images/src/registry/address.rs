@@ -46,7 +46,7 @@ pub(super) fn is_loopback_host(host: &str) -> bool {
 ///
 /// The order is that of trust: what is known of a server may only become less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum AddressClass {
+pub enum AddressClass {
     /// Anyone: all of the internet means the same machine by it.
     Public,
     /// The machines of one site: RFC 1918, unique local, shared by a carrier or an overlay network.
@@ -67,7 +67,7 @@ impl AddressClass {
     ];
 
     /// The class of an address.
-    pub(crate) fn of(address: IpAddr) -> AddressClass {
+    pub fn of(address: IpAddr) -> AddressClass {
         match address {
             IpAddr::V4(v4) => class_of_v4(v4),
             IpAddr::V6(v6) => embedded_v4(v6).map_or_else(|| class_of_v6(v6), class_of_v4),
@@ -77,7 +77,7 @@ impl AddressClass {
     /// Whether a server at an address of this class may name a host at one of class `to` for us
     /// to connect to. Nobody sends from outside into a network that only we can reach; this
     /// machine is for itself alone, and so is every link.
-    pub(crate) fn may_send_to(self, to: AddressClass) -> bool {
+    pub fn may_send_to(self, to: AddressClass) -> bool {
         match (self, to) {
             (_, AddressClass::Public) => true,
             (AddressClass::Public, _) => false,

@@ -41,6 +41,7 @@ mod token;
 mod upload;
 mod wire;
 
+pub use address::AddressClass;
 pub use client::Client;
 pub use file::percent_decoded;
 pub use file::{FetchedFile, FileRequest, Validators, WebAddress};

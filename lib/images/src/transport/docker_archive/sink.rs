@@ -46,7 +46,7 @@ impl DockerArchiveSink {
         let name = match &place.entry {
             Entry::Only => None,
             Entry::Named(name) => Some(checked_reference(name)?),
-            Entry::Nth(_) => {
+            Entry::Nth(_) | Entry::Digest(_) => {
                 let what = format!("docker-archive:{place} can be read but not written to");
                 return Err(Error::usage(what));
             }

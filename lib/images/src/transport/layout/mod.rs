@@ -33,7 +33,7 @@ use super::{Entry, InPath, Origin, Referrer, Source};
 use crate::blob::{Blob, FileBlob, blocking};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::spec::json::parse_strict;
-use crate::spec::{Descriptor, Digest, MAX_MANIFEST, Manifest, Platform};
+use crate::spec::{Descriptor, Digest, MAX_MANIFEST, Manifest, MediaType, Platform};
 use crate::store::Marker;
 use crate::sys::{Dir, Root};
 
@@ -127,6 +127,15 @@ impl Layout {
     /// A blob as a stretch of a file; its size was compared, its digest not yet.
     fn blob(&self, what: &Descriptor) -> Result<FileBlob> {
         self.files.blob(what).doing(|| format!("opening {} of {}", what.digest, self.place))
+    }
+
+    /// The descriptor of a manifest that is known by its digest alone.
+    fn describe(&self, digest: &Digest) -> Result<Descriptor> {
+        let doing = || format!("looking for {digest} in {}", self.place);
+        let size = self.files.size(digest).doing(doing)?;
+        let unknown = Descriptor::new(MediaType::Other(String::new()), digest.clone(), size);
+        let bytes = read_manifest(&self.blob(&unknown)?).doing(doing)?;
+        Ok(Manifest::verified(bytes, &unknown).doing(doing)?.descriptor())
     }
 
     /// A whole manifest.
@@ -247,7 +256,15 @@ pub(super) fn blob_path(digest: &Digest) -> String {
 
 impl Source for LayoutSource {
     async fn resolve(&self) -> Result<Descriptor> {
-        self.layout.index.choose(&self.entry, &self.platform, &self.layout.place)
+        let chosen = self.layout.index.choose(&self.entry, &self.platform, &self.layout.place);
+        match (&self.entry, chosen) {
+            // It may be an image of an index, and so not in index.json itself.
+            (Entry::Digest(digest), Err(error)) if error.kind() == ErrorKind::NotFound => {
+                let (layout, digest) = (self.layout.clone(), digest.clone());
+                blocking(move || layout.describe(&digest)).await
+            }
+            (_, chosen) => chosen,
+        }
     }
 
     async fn read_root(&self) -> Result<Manifest> {

@@ -68,7 +68,7 @@ impl LayoutSink {
         let name = match &place.entry {
             Entry::Only => None,
             Entry::Named(name) => Some(checked_name(name)?.to_owned()),
-            Entry::Nth(_) => {
+            Entry::Nth(_) | Entry::Digest(_) => {
                 return Err(Error::usage(format!("oci:{place} can be read but not written to")));
             }
         };
