@@ -24,6 +24,7 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<u8> {
         Some(text) => places.locate(text, Bare::RegistryIfNamed)?,
         None => in_store(&from)?,
     };
+    args.peer.apply(context, &to, &mut args.change)?;
     check_tags(&to, &args.additional_tag)?;
     if let Some(path) = &args.digestfile {
         check_directory(path)?;

@@ -1,6 +1,7 @@
 //! Carries a plan out: blobs in parallel, then manifests from the leaves to the root, then names.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use tokio::task::JoinSet;
@@ -11,7 +12,7 @@ use super::options::{CopyOptions, CopyReport, LayerCompression, Tally};
 use super::plan::{Leaf, Node, Plan};
 use super::remembered::Became;
 use super::session::Session;
-use crate::blob::{Blob, Budget, Encoding, Expectation, Recompressor};
+use crate::blob::{Blob, Budget, Encoding, Expectation, Meter, Recompressor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Event, Task};
 use crate::spec::{Compression, Descriptor, Dialect, Digest, Manifest, MediaType};
@@ -42,7 +43,8 @@ impl<S, D> Clone for Run<S, D> {
 
 /// How a blob got to its destination.
 enum Arrival {
-    Moved,
+    /// By so many bytes, of which some may have come twice.
+    Moved(u64),
     Mounted,
     Skipped,
 }
@@ -295,12 +297,17 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
                     });
                 }
             };
-            let tally = match arrived.how {
-                Arrival::Moved => &mut report.moved,
-                Arrival::Mounted => &mut report.mounted,
-                Arrival::Skipped => &mut report.skipped,
-            };
-            tally.add(arrived.descriptor.size);
+            let size = arrived.descriptor.size;
+            match arrived.how {
+                Arrival::Moved(bytes) => {
+                    report.moved.add(bytes);
+                    if bytes < size && arrived.digest == arrived.descriptor.digest {
+                        report.resumed.add(size - bytes);
+                    }
+                }
+                Arrival::Mounted => report.mounted.add(size),
+                Arrival::Skipped => report.skipped.add(size),
+            }
             if arrived.digest != arrived.descriptor.digest {
                 let became = (arrived.descriptor.digest, arrived.descriptor.size);
                 changes.layers.insert(arrived.digest, became);
@@ -343,26 +350,36 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
         }
         let task = self.task(leaf, Some(leaf.descriptor.size));
         let item = Item { kind: leaf.kind.clone(), descriptor: Some(leaf.descriptor.clone()) };
-        let outcome = match self.put(leaf, item.clone(), &task).await {
+        let count = Arc::new(AtomicU64::new(0));
+        let outcome = match self.put(leaf, item.clone(), &task, &count).await {
             // Wrong bytes may be a passing fault of a cache on the way: one more try, from zero.
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 task.retrying(error.chain());
-                self.put(leaf, item, &task).await
+                self.put(leaf, item, &task, &count).await
             }
             other => other,
         };
         outcome?;
         task.done();
-        Ok((leaf.descriptor.clone(), Arrival::Moved))
+        Ok((leaf.descriptor.clone(), Arrival::Moved(count.load(Ordering::Relaxed))))
     }
 
-    async fn put(&self, leaf: &Leaf, item: Item, task: &Arc<Task>) -> Result<Descriptor> {
+    /// Puts a blob; `count` grows by the bytes that move.
+    async fn put(
+        &self,
+        leaf: &Leaf,
+        item: Item,
+        task: &Arc<Task>,
+        count: &Arc<AtomicU64>,
+    ) -> Result<Descriptor> {
         let content = match &leaf.content {
             Some(bytes) => Blob::Bytes(bytes.clone()),
             None => self.source.open(&leaf.descriptor).await?,
         };
-        let meter = task.clone();
-        self.sink.put(item, content.metered(Arc::new(move |bytes| meter.advance(bytes)))).await
+        if let Blob::Bytes(bytes) = &content {
+            count.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+        self.sink.put(item, content.metered(meter(task, count))).await
     }
 
     /// Compresses a layer anew on its way, unless the result is known to be there.
@@ -378,12 +395,8 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
             }
         }
         let task = self.task(leaf, Some(leaf.descriptor.size));
-        let meter = task.clone();
-        let content = self
-            .source
-            .open(&leaf.descriptor)
-            .await?
-            .metered(Arc::new(move |bytes| meter.advance(bytes)));
+        let count = Arc::new(AtomicU64::new(0));
+        let content = self.source.open(&leaf.descriptor).await?.metered(meter(&task, &count));
         let expected = match &leaf.kind {
             ItemKind::Layer(diff_id) => diff_id.clone(),
             _ => None,
@@ -407,7 +420,7 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
         let became = Became { descriptor: put, diff_id };
         self.session.remembered.record(digest, how, &became);
         task.done();
-        Ok((became.descriptor, Arrival::Moved))
+        Ok((became.descriptor, Arrival::Moved(count.load(Ordering::Relaxed))))
     }
 
     /// Writes the manifests below the root; returns the root as it is to be published.
@@ -462,6 +475,15 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
     }
 }
 
+/// Tells `task` and `count` of every byte that moves.
+fn meter(task: &Arc<Task>, count: &Arc<AtomicU64>) -> Meter {
+    let (task, count) = (task.clone(), count.clone());
+    Arc::new(move |bytes| {
+        count.fetch_add(bytes, Ordering::Relaxed);
+        task.advance(bytes);
+    })
+}
+
 fn preserved(what: String) -> Error {
     Error::usage(format!("{what} would have to change, which --preserve-digests forbids"))
 }
@@ -478,6 +500,7 @@ impl CopyReport {
             media_type,
             additional_tags: Vec::new(),
             moved: Tally::default(),
+            resumed: Tally::default(),
             skipped: Tally::default(),
             mounted: Tally::default(),
             manifests: 0,

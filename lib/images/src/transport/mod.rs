@@ -24,11 +24,12 @@ pub use crate::store::StoreName;
 pub use any::{AnySink, AnySource};
 pub use containers_storage::StorageSource;
 pub use directory::{DirectorySink, DirectorySource};
-pub use docker_archive::{DockerArchiveSink, DockerArchiveSource};
+pub use docker_archive::{DockerArchiveSink, DockerArchiveSource, names as docker_archive_names};
 pub use docker_daemon::DockerDaemonSink;
 pub use layout::{
-    Collected, LayoutSink, LayoutSource, collect_garbage as collect_layout_garbage,
-    entries as layout_entries, remove_name as remove_layout_name,
+    Collected, LayoutSink, LayoutSource, archive_entries as layout_archive_entries,
+    collect_garbage as collect_layout_garbage, entries as layout_entries,
+    remove_name as remove_layout_name,
 };
 pub use layout_archive::LayoutArchiveSink;
 pub use location::{Bare, Entry, InPath, Location};

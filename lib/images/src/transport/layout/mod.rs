@@ -21,7 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
-pub use collect::{Collected, collect_garbage, entries, remove_name};
+pub use collect::{Collected, archive_entries, collect_garbage, entries, remove_name};
 pub(super) use edit::Edit;
 pub(super) use index::{FULL_NAME, LayoutIndex};
 pub(super) use shared::Blobs;
@@ -85,10 +85,7 @@ impl LayoutSource {
         scratch: &Path,
     ) -> Result<LayoutSource> {
         let (path, scratch) = (place.path.clone(), scratch.to_owned());
-        let layout = blocking(move || {
-            let name = format!("oci-archive:{}", path.display());
-            Layout::read(Files::Archive(Archive::open(&path, &scratch)?), name)
-        });
+        let layout = blocking(move || Layout::open_archive(&path, &scratch));
         Ok(LayoutSource::of(layout.await?, place, platform))
     }
 
@@ -105,6 +102,11 @@ impl LayoutSource {
 impl Layout {
     pub(super) fn open(path: &Path) -> Result<Layout> {
         Layout::open_with(path, Blobs::default())
+    }
+
+    pub(super) fn open_archive(path: &Path, scratch: &Path) -> Result<Layout> {
+        let name = format!("oci-archive:{}", path.display());
+        Layout::read(Files::Archive(Archive::open(path, scratch)?), name)
     }
 
     fn open_with(path: &Path, blobs: Blobs) -> Result<Layout> {
