@@ -7,6 +7,8 @@ use creel::cli::{DocsVerb, StoreArgs, Style};
 use creel::copy::{CopyOptions, LayerCompression, Selection, Shape};
 use creel::spec::{Compression, Dialect, Platform};
 
+use crate::peer_args::{GlobalPeerArgs, PeerArgs};
+
 const EXAMPLES: &str = "\
 Examples:
   creel-copy docker.io/library/debian:12 registry.example.com/debian:12
@@ -88,11 +90,14 @@ pub struct Global {
     /// Choose images for this variant of the processor.
     #[arg(long, global = true, value_name = "VARIANT")]
     pub override_variant: Option<String>,
+    #[command(flatten)]
+    pub peer: GlobalPeerArgs,
 }
 
 #[derive(Subcommand)]
 pub enum Verb {
     /// Copy one image or index (the default verb).
+    #[command(alias = "cp")]
     Copy(CopyArgs),
     /// Copy many images: whole repositories, a YAML file, or a list.
     Sync(SyncArgs),
@@ -132,6 +137,8 @@ pub struct CopyArgs {
     pub select: SelectArgs,
     #[command(flatten)]
     pub change: ChangeArgs,
+    #[command(flatten)]
+    pub peer: PeerArgs,
     /// Further tags for the result (repeatable).
     #[arg(long, value_name = "TAG", value_delimiter = ',')]
     pub additional_tag: Vec<String>,
@@ -209,10 +216,10 @@ pub struct ChangeArgs {
     #[arg(long, alias = "dest-compress-format", value_name = "ALGORITHM[:LEVEL]", value_parser = compression)]
     pub compression: Option<(Compression, Option<i32>)>,
     /// With --compression: also layers that are compressed in another way already.
-    #[arg(long, alias = "dest-force-compress-format", requires = "compression")]
+    #[arg(long, alias = "dest-force-compress-format")]
     pub recompress: bool,
     /// The compression's level, in skopeo's spelling.
-    #[arg(long, hide = true, requires = "compression")]
+    #[arg(long, hide = true)]
     pub dest_compress_level: Option<i32>,
     /// Fail rather than change a manifest.
     #[arg(long)]
@@ -230,6 +237,9 @@ pub enum Format {
     /// Docker's schema 2 and manifest lists.
     #[value(alias = "v2s2")]
     Docker,
+    /// Docker's schema 1, which is read but not written.
+    #[value(hide = true)]
+    V2s1,
 }
 
 /// How the work is done.
@@ -272,6 +282,10 @@ pub struct BothArgs {
     /// Require HTTPS with valid certificates on both sides.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
     pub tls_verify: Option<bool>,
+    /// Host outside a registry's domain that may receive its credentials as its token server
+    /// (repeatable).
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub token_server: Vec<String>,
 }
 
 /// What one side of a copy may be told; see [`SourceArgs`] and [`DestinationArgs`].
@@ -290,20 +304,21 @@ pub struct SideArgs {
     pub no_creds: bool,
     pub cert_dir: Option<PathBuf>,
     pub tls_verify: Option<bool>,
+    pub token_server: Vec<String>,
     pub daemon_host: Option<String>,
     pub shared_blob_dir: Option<PathBuf>,
 }
 
 /// Declares the same options with a prefix, as skopeo spells them.
 macro_rules! side_args {
-    ($name:ident, $prefix:literal, $whose:literal) => {
+    ($name:ident, $prefix:literal, $whose:literal, $alias:literal) => {
         #[doc = concat!("Options of the ", $whose, ".")]
         #[derive(Args)]
         #[command(next_help_heading = concat!("Options of the ", $whose))]
         pub struct $name {
             #[arg(id = concat!($prefix, "authfile"), long = concat!($prefix, "authfile"), value_name = "FILE", help = "Credentials file")]
             authfile: Option<PathBuf>,
-            #[arg(id = concat!($prefix, "creds"), long = concat!($prefix, "creds"), value_name = "USER[:PASSWORD]", help = "Credentials")]
+            #[arg(id = concat!($prefix, "creds"), long = concat!($prefix, "creds"), alias = $alias, value_name = "USER[:PASSWORD]", help = "Credentials")]
             creds: Option<String>,
             #[arg(id = concat!($prefix, "username"), long = concat!($prefix, "username"), value_name = "USER", help = "User name", requires = concat!($prefix, "password"))]
             username: Option<String>,
@@ -317,6 +332,8 @@ macro_rules! side_args {
             cert_dir: Option<PathBuf>,
             #[arg(id = concat!($prefix, "tls-verify"), long = concat!($prefix, "tls-verify"), value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, help = "Require HTTPS with valid certificates")]
             tls_verify: Option<bool>,
+            #[arg(id = concat!($prefix, "token-server-host"), long = concat!($prefix, "token-server"), value_name = "HOST[:PORT]", help = "Host outside the registry's domain that may receive its credentials")]
+            token_server: Vec<String>,
             #[arg(id = concat!($prefix, "daemon-host"), long = concat!($prefix, "daemon-host"), value_name = "URL", help = "Docker engine for docker-daemon:")]
             daemon_host: Option<String>,
             #[arg(id = concat!($prefix, "shared-blob-dir"), long = concat!($prefix, "shared-blob-dir"), value_name = "DIR", help = "Directory of blobs that oci: layouts share")]
@@ -334,6 +351,7 @@ macro_rules! side_args {
                     no_creds: self.no_creds,
                     cert_dir: self.cert_dir.clone(),
                     tls_verify: self.tls_verify,
+                    token_server: self.token_server.clone(),
                     daemon_host: self.daemon_host.clone(),
                     shared_blob_dir: self.shared_blob_dir.clone(),
                 }
@@ -342,9 +360,9 @@ macro_rules! side_args {
     };
 }
 
-side_args!(SourceArgs, "src-", "source");
-side_args!(DestinationArgs, "dest-", "destination");
-side_args!(OnlyArgs, "", "registry");
+side_args!(SourceArgs, "src-", "source", "screds");
+side_args!(DestinationArgs, "dest-", "destination", "dcreds");
+side_args!(OnlyArgs, "", "registry", "credentials");
 
 #[derive(Args)]
 pub struct SyncArgs {
@@ -389,6 +407,8 @@ pub struct SyncArgs {
     pub select: SelectArgs,
     #[command(flatten)]
     pub change: ChangeArgs,
+    #[command(flatten)]
+    pub peer: PeerArgs,
     #[command(flatten)]
     pub keep: KeepArgs,
     #[command(flatten)]
@@ -513,6 +533,10 @@ pub struct LoginArgs {
     /// Require HTTPS with valid certificates.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
     pub tls_verify: Option<bool>,
+    /// Host outside the registry's domain that may receive its credentials as its token server
+    /// (repeatable).
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub token_server: Vec<String>,
     /// Accepted for skopeo's scripts.
     #[arg(short, long, hide = true)]
     pub verbose: bool,
@@ -532,6 +556,9 @@ pub struct LogoutArgs {
     /// Docker's config.json at this path instead.
     #[arg(long, value_name = "FILE", conflicts_with = "authfile")]
     pub compat_auth_file: Option<PathBuf>,
+    /// Accepted for skopeo's scripts: no registry is asked.
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    pub tls_verify: Option<bool>,
 }
 
 #[derive(Args)]
@@ -625,7 +652,8 @@ pub fn copy_options(global: &Global, select: &SelectArgs, change: &ChangeArgs) -
         sparse_source,
         format: change.format.map(|format| match format {
             Format::Oci => Dialect::Oci,
-            Format::Docker => Dialect::Docker,
+            // Schema 1 was refused before.
+            Format::Docker | Format::V2s1 => Dialect::Docker,
         }),
         compression: change.compression.map(|(compression, level)| LayerCompression {
             compression,
@@ -639,6 +667,10 @@ pub fn copy_options(global: &Global, select: &SelectArgs, change: &ChangeArgs) -
 }
 
 fn compression(text: &str) -> Result<(Compression, Option<i32>), String> {
+    // Chunks that can be fetched one by one are not made, but this is what they are made of.
+    if text == "zstd:chunked" {
+        return Ok((Compression::Zstd, None));
+    }
     let (name, level) = match text.rsplit_once(':') {
         Some((name, level)) => {
             (name, Some(level.parse::<i32>().map_err(|_| format!("{level:?} is not a level"))?))
@@ -661,19 +693,31 @@ fn compression(text: &str) -> Result<(Compression, Option<i32>), String> {
     }
 }
 
+/// `30s`, `10m`, `7d`, and Go's `1h30m` and `1.5h`.
 fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let factor = match unit {
-        "ms" => 1,
-        "" | "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(format!("{text:?} is not a time (as 30s, 10m, 2h or 7d)")),
-    };
-    let time = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-    time.map(std::time::Duration::from_millis).ok_or_else(|| format!("{text:?} is not a time"))
+    let wrong = || format!("{text:?} is not a time (as 30s, 10m, 1h30m or 7d)");
+    let mut rest = text;
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let split = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, tail) = rest.split_at(split);
+        let split = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(split);
+        let factor = match unit {
+            "ms" => 0.001,
+            "" | "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            "d" => 86_400.0,
+            _ => return Err(wrong()),
+        };
+        seconds += number.parse::<f64>().map_err(|_| wrong())? * factor;
+        rest = tail;
+    }
+    match text.is_empty() {
+        true => Err(wrong()),
+        false => std::time::Duration::try_from_secs_f64(seconds).map_err(|_| wrong()),
+    }
 }
 
 fn size(text: &str) -> Result<u64, String> {

@@ -6,7 +6,7 @@ use creel::cli::{self, Surroundings};
 use creel::config::{AuthFile, AuthFormat, ConfigPaths};
 use creel::copy::{Remembered, Session};
 use creel::error::Result;
-use creel::progress::Listener;
+use creel::progress::{Event, Listener};
 use creel::spec::Platform;
 use creel::store::{Store, UnpackSettings};
 use creel::sys;
@@ -82,6 +82,7 @@ impl Context {
             tls_verify: side.tls_verify.or(both.tls_verify),
             auth_file: auth_file.map(|path| AuthFile { path, format: AuthFormat::Containers }),
             cert_dir: side.cert_dir,
+            token_servers: both.token_server.iter().cloned().chain(side.token_server).collect(),
             shared_blobs: side.shared_blob_dir,
             daemon_host: side.daemon_host.or_else(|| std::env::var("DOCKER_HOST").ok()),
         })
@@ -90,6 +91,11 @@ impl Context {
     /// The local store.
     pub fn store(&self) -> Result<Store> {
         Store::open_with(&self.root, self.global.store.options())
+    }
+
+    /// A warning, in whatever way progress is shown.
+    pub fn warn(&self, text: &str) {
+        self.listener.event(Event::Warning(text.to_owned()));
     }
 
     /// A line for people, on stderr.

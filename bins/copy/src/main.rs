@@ -4,6 +4,7 @@
 
 mod args;
 mod context;
+mod peer_args;
 mod render;
 mod verbs;
 
@@ -17,7 +18,13 @@ use args::{Cli, Verb};
 use context::Context;
 
 fn main() -> ExitCode {
-    let ended = match cli::arguments("copy") {
+    let mut given: Vec<_> = std::env::args_os().collect();
+    peer_args::with_tls_verify_last(&mut given);
+    let words = cli::with_default_verb(&Cli::command(), given.clone(), "copy");
+    if let Some(error) = cli::foreign_verb(&Cli::command(), &given, &words) {
+        return ExitCode::from(cli::report_failure("creel-copy", &error));
+    }
+    let ended = match cli::arguments_from(&words) {
         Ok(cli) => run(cli),
         Err(code) => Ok(code),
     };
@@ -33,6 +40,7 @@ fn run(cli: Cli) -> Result<u8> {
         Verb::Docs(verb) => verb.run(&mut Cli::command()).map(|()| 0),
         verb => {
             let context = Context::new(cli.global)?;
+            context.global.check(&context)?;
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(sys::available_cores().clamp(2, 8))
                 .enable_all()

@@ -19,6 +19,9 @@ pub fn summary(report: &CopyReport) -> String {
         return format!("{} is there already", report.digest);
     }
     let mut parts = vec![format!("{} moved", cli::bytes(report.moved.bytes))];
+    if report.resumed.blobs > 0 {
+        parts.push(format!("{} from an earlier copy", cli::bytes(report.resumed.bytes)));
+    }
     if report.mounted.blobs > 0 {
         parts.push(format!("{} mounted", cli::bytes(report.mounted.bytes)));
     }

@@ -15,6 +15,7 @@
 //! | [`client`] | `get(url)`, `request(method, url)`: what really comes over the wire |
 //! | [`content`] | `sha256()`, `noise()`, `Content` (bytes in memory or in a file), `Descriptor` |
 //! | [`tls`] | certificates: good, expired, for another host, for clients |
+//! | [`hosts`] | addresses and host names of a test's own |
 //! | [`log`] | what a server was asked |
 //!
 //! A whole test:
@@ -37,6 +38,7 @@ pub mod git;
 pub mod http;
 pub mod image;
 pub mod log;
+pub mod hosts;
 pub mod network;
 pub mod peers;
 pub mod program;

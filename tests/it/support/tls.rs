@@ -25,6 +25,8 @@ pub struct TlsOptions {
     pub client_certificate: bool,
     /// Offers `h2` before `http/1.1`.
     pub http2: bool,
+    /// More hosts that the certificate is good for.
+    pub names: Vec<String>,
 }
 
 /// A CA, a server certificate and a client certificate, as PEM files in a directory of their own.
@@ -49,8 +51,9 @@ impl ServerTls {
 
         let names = match options.wrong_host {
             true => vec!["elsewhere.invalid".to_string()],
-            false => vec!["127.0.0.1".to_string(), "localhost".to_string()],
+            false => ["127.0.0.1", "localhost"].map(String::from).into(),
         };
+        let names = names.into_iter().chain(options.names.iter().cloned()).collect();
         let leaf = |names: Vec<String>, usage, expired: bool, stem: &str| {
             let mut params = CertificateParams::new(names).expect("valid names");
             params.distinguished_name.push(DnType::CommonName, stem);

@@ -24,6 +24,7 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<u8> {
         Some(text) => places.locate(text, Bare::RegistryIfNamed)?,
         None => in_store(&from)?,
     };
+    args.peer.apply(context, &to, &mut args.change)?;
     check_tags(&to, &args.additional_tag)?;
     if let Some(path) = &args.digestfile {
         check_directory(path)?;
@@ -120,6 +121,7 @@ fn in_store(from: &Location) -> Result<Location> {
         | Location::LayoutArchive(place)
         | Location::DockerArchive(place) => match &place.entry {
             Entry::Named(name) => named(name)?,
+            Entry::Digest(digest) => StoreName::Digest(digest.clone()),
             _ => return Err(unnamed(from)),
         },
         Location::Directory(_) => return Err(unnamed(from)),

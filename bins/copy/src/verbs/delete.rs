@@ -50,7 +50,7 @@ async fn in_registry(
     if !all_tags && repository.delete_manifest(tag).await? == Deletion::Done {
         return Ok(format!("deleted the tag {tag} of {}", name.name()));
     }
-    let image = repository.head_manifest(tag).await?;
+    let image = repository.find_manifest(tag).await?;
     let image = image.ok_or_else(|| Error::not_found(format!("{name} does not exist")))?;
     let others = other_tags(&repository, places, name, side, &image.digest).await?;
     if !all_tags && !others.is_empty() {
@@ -79,7 +79,7 @@ async fn other_tags(
         if tag == name.tag_or_latest() {
             continue;
         }
-        let there = repository.head_manifest(&tag).await?;
+        let there = repository.find_manifest(&tag).await?;
         if there.is_some_and(|there| there.digest == *digest) {
             others.push(tag);
         }

@@ -30,6 +30,7 @@ pub async fn login(context: &Context, args: LoginArgs) -> Result<u8> {
         credential: Some(credential.clone()),
         tls_verify: args.tls_verify,
         cert_dir: args.cert_dir.clone(),
+        token_servers: args.token_server.clone(),
         ..SideOptions::default()
     };
     let client = places.client(&side)?;

@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::render;
 
 pub async fn run(context: &Context, args: SyncArgs) -> Result<u8> {
+    args.peer.refuse(&args.change)?;
     let work = Work::new(context, &args)?;
     let (pairs, mut failures) = work.pairs(&args).await?;
     if pairs.is_empty() && failures.is_empty() {

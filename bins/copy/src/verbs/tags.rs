@@ -4,11 +4,13 @@ use std::path::Path;
 
 use creel::cli;
 use creel::copy::sync::Filter;
-use creel::error::{Error, IoContext, Result};
+use creel::error::{Error, Result};
 use creel::registry::{Access, Repository};
 use creel::spec::{Descriptor, ImageConfig, MAX_CONFIG, Manifest, Platform, Reference};
-use creel::transport::layout_entries;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use creel::transport::{
+    Bare, Location, docker_archive_names, layout_archive_entries, layout_entries,
+};
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
 use crate::args::{BothArgs, Side, TagsArgs};
@@ -19,14 +21,21 @@ use crate::render;
 const AT_A_TIME: usize = 8;
 
 pub async fn run(context: &Context, args: TagsArgs) -> Result<u8> {
-    if let Some(layout) = args.repository.strip_prefix("oci:") {
-        return names(context, &args, Path::new(layout));
-    }
+    let places = context.places(&args.work)?;
     let text = args.repository.strip_prefix("docker://").unwrap_or(&args.repository);
-    if text.contains("://") || ["docker-archive:", "store:"].iter().any(|p| text.starts_with(p)) {
-        return Err(Error::usage(format!(
-            "{text:?} is no repository: tags are listed of registries (host/app) and layouts (oci:DIR)"
-        )));
+    let kind = text.split_once(':').map(|(kind, _)| kind);
+    match kind {
+        Some("oci" | "oci-archive" | "docker-archive") => {
+            let place = places.locate(text, Bare::Registry)?;
+            return names(context, &args, &place, &places.scratch());
+        }
+        Some("store" | "dir" | "docker-daemon" | "containers-storage") => {
+            return Err(Error::usage(format!(
+                "{text:?} is not a repository: tags are listed of registries (HOST/REPO), oci:, \
+                 oci-archive: and docker-archive:"
+            )));
+        }
+        _ => {}
     }
     let name = Reference::parse(text)?;
     if name.tag().is_some() || name.digest().is_some() {
@@ -35,15 +44,13 @@ pub async fn run(context: &Context, args: TagsArgs) -> Result<u8> {
         )));
     }
     let filter = Filter::new(&args.include, &args.exclude)?;
-    let places = context.places(&args.work)?;
     let side = context.side(args.side.side(), &BothArgs::default())?;
-    let doing = || format!("listing the tags of {}", name.name());
     let mut tags = places.tags(&name, &side).await?;
     tags.retain(|tag| filter.wants(tag));
     tags.sort();
     if args.long {
         let repository = places.repository(&name, &side, Access::Pull)?;
-        return long(context, &name, &repository, tags).await.doing(doing);
+        return long(context, &name, &repository, tags).await;
     }
     if context.global.json {
         let document = serde_json::json!({"Repository": name.name(), "Tags": tags});
@@ -54,26 +61,50 @@ pub async fn run(context: &Context, args: TagsArgs) -> Result<u8> {
     Ok(0)
 }
 
-/// The names in an OCI layout.
-fn names(context: &Context, args: &TagsArgs, layout: &Path) -> Result<u8> {
+/// The names in a layout or an archive; what has none is listed as `@N`, by which it is read.
+fn names(context: &Context, args: &TagsArgs, place: &Location, scratch: &Path) -> Result<u8> {
+    let entries = entries(place, scratch)?;
     let filter = Filter::new(&args.include, &args.exclude)?;
-    let entries = layout_entries(layout)?;
-    let names = entries.iter().filter_map(|entry| Some((entry.ref_name()?, entry)));
-    let names: Vec<_> = names.filter(|(name, _)| filter.wants(name)).collect();
+    let named = entries.iter().filter(|(name, _)| filter.wants(name));
     if context.global.json {
-        let tags: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+        let tags: Vec<&str> = named.map(|(name, _)| name.as_str()).collect();
         let document = serde_json::json!({"Repository": args.repository, "Tags": tags});
         render::print_json(&document)?;
     } else if args.long {
-        let row = |(name, entry): &(&str, &Descriptor)| {
-            vec![(*name).to_owned(), entry.digest.to_string(), entry.media_type.to_string()]
+        let row = |(name, entry): &(String, Option<Descriptor>)| match entry {
+            Some(entry) => {
+                vec![name.clone(), entry.digest.to_string(), entry.media_type.to_string()]
+            }
+            None => vec![name.clone(), String::new(), String::new()],
         };
-        let rows: Vec<_> = names.iter().map(row).collect();
+        let rows: Vec<_> = named.map(row).collect();
         render::print(&cli::table(&["TAG", "DIGEST", "TYPE"], &rows))?;
     } else {
-        render::print(&names.iter().map(|(name, _)| format!("{name}\n")).collect::<String>())?;
+        render::print(&named.map(|(name, _)| format!("{name}\n")).collect::<String>())?;
     }
     Ok(0)
+}
+
+fn entries(place: &Location, scratch: &Path) -> Result<Vec<(String, Option<Descriptor>)>> {
+    let in_layout = |entries: Vec<Descriptor>| {
+        let named = entries.into_iter().filter_map(|entry| {
+            let name = entry.ref_name()?.to_owned();
+            Some((name, Some(entry)))
+        });
+        named.collect()
+    };
+    Ok(match place {
+        Location::Layout(at) => in_layout(layout_entries(&at.path)?),
+        Location::LayoutArchive(at) => in_layout(layout_archive_entries(&at.path, scratch)?),
+        Location::DockerArchive(at) => {
+            let images = docker_archive_names(&at.path, scratch)?;
+            let names = images.into_iter().enumerate().flat_map(|(number, names)| {
+                if names.is_empty() { vec![format!("@{number}")] } else { names }
+            });
+            names.map(|name| (name, None)).collect()
+        }
+        other => return Err(Error::usage(format!("{other} has no list of names"))),
+    })
 }
 
 /// A tag and what it names.
@@ -85,6 +116,9 @@ struct Row {
     /// Compressed bytes of all images.
     size: u64,
     platforms: Vec<String>,
+    /// Why nothing more is known of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 async fn long(
@@ -93,29 +127,57 @@ async fn long(
     repository: &Repository,
     tags: Vec<String>,
 ) -> Result<u8> {
-    let rows: Vec<Row> = stream::iter(tags)
-        .map(|tag| row(repository, tag))
+    let found: Vec<(Row, Option<Error>)> = stream::iter(tags)
+        .map(|tag| row_or_reason(repository, tag))
         .buffered(AT_A_TIME)
-        .try_collect()
-        .await?;
+        .collect()
+        .await;
+    let mut code = 0;
+    for (row, error) in &found {
+        if let Some(error) = error {
+            context.warn(&format!("tag {}: {}", row.tag, error.chain()));
+            code = cli::exit_code(error.kind());
+        }
+    }
+    let rows: Vec<Row> = found.into_iter().map(|(row, _)| row).collect();
     if context.global.json {
         render::print_json(&serde_json::json!({"Repository": name.name(), "Tags": rows}))?;
-        return Ok(0);
+        return Ok(code);
     }
-    let cells: Vec<Vec<String>> = rows
-        .into_iter()
-        .map(|row| {
-            vec![
-                row.tag,
-                row.digest,
-                row.created.unwrap_or_default(),
-                cli::bytes(row.size),
-                row.platforms.join(" "),
-            ]
-        })
-        .collect();
+    let cells: Vec<Vec<String>> = rows.into_iter().map(cells).collect();
     render::print(&cli::table(&["TAG", "DIGEST", "CREATED", "SIZE", "PLATFORMS"], &cells))?;
-    Ok(0)
+    Ok(code)
+}
+
+fn cells(row: Row) -> Vec<String> {
+    match row.error {
+        Some(_) => vec![row.tag, "(broken)".into(), String::new(), String::new(), String::new()],
+        None => vec![
+            row.tag,
+            row.digest,
+            row.created.unwrap_or_default(),
+            cli::bytes(row.size),
+            row.platforms.join(" "),
+        ],
+    }
+}
+
+/// One tag that cannot be described does not hide the others.
+async fn row_or_reason(repository: &Repository, tag: String) -> (Row, Option<Error>) {
+    match row(repository, tag.clone()).await {
+        Ok(row) => (row, None),
+        Err(error) => {
+            let row = Row {
+                tag,
+                digest: String::new(),
+                created: None,
+                size: 0,
+                platforms: Vec::new(),
+                error: Some(error.chain()),
+            };
+            (row, Some(error))
+        }
+    }
 }
 
 async fn row(repository: &Repository, tag: String) -> Result<Row> {
@@ -125,6 +187,7 @@ async fn row(repository: &Repository, tag: String) -> Result<Row> {
         created: None,
         size: 0,
         platforms: Vec::new(),
+        error: None,
         tag,
     };
     match root.as_index() {

@@ -17,9 +17,17 @@ use super::{print_drawing, report_failure, say_drawing, takes_color, with_defaul
 /// # Errors
 /// The exit code.
 pub fn arguments<C: CommandFactory + FromArgMatches>(default_verb: &str) -> Result<C, u8> {
+    let words = with_default_verb(&C::command(), std::env::args_os().collect(), default_verb);
+    arguments_from(&words)
+}
+
+/// The same for words that have their verb.
+///
+/// # Errors
+/// The exit code.
+pub fn arguments_from<C: CommandFactory + FromArgMatches>(words: &[OsString]) -> Result<C, u8> {
     let command = C::command();
-    let words = with_default_verb(&command, std::env::args_os().collect(), default_verb);
-    let parsed = matches(&command, &words)
+    let parsed = matches(&command, words)
         .and_then(|mut found| C::from_arg_matches_mut(&mut found))
         .map_err(|error| error.format(&mut command.clone()));
     parsed.map_err(|error| show(&error))

@@ -4,7 +4,7 @@
 //! that differ from ours only in case (Go takes them, serde does not), trailing bytes and deep
 //! nesting are refused. Go-compatible output keeps digests equal to what Docker's tools compute.
 
-use std::collections::HashSet;
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
@@ -12,6 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+
+/// Most values of one document: objects, lists, texts and numbers. Small values cost fifty times
+/// their bytes in memory, so a limit of bytes alone does not bound it.
+const MAX_VALUES: usize = 1 << 18;
 
 /// Parses one document; `what` names it in errors. Key order is kept.
 pub fn parse_strict(bytes: &[u8], what: &str) -> Result<Value> {
@@ -25,7 +29,8 @@ pub fn parse_strict(bytes: &[u8], what: &str) -> Result<Value> {
 pub fn parse_unambiguous(bytes: &[u8]) -> serde_json::Result<Value> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     // serde_json itself stops at 128 levels.
-    let value = Strict.deserialize(&mut reader)?;
+    let left = Cell::new(MAX_VALUES);
+    let value = Strict(&left).deserialize(&mut reader)?;
     reader.end()?;
     Ok(value)
 }
@@ -154,20 +159,26 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-struct Strict;
+/// Knows how many more values may come.
+#[derive(Clone, Copy)]
+struct Strict<'a>(&'a Cell<usize>);
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(
         self,
         deserializer: D,
     ) -> std::result::Result<Value, D::Error> {
+        let Some(left) = self.0.get().checked_sub(1) else {
+            return Err(serde::de::Error::custom(format_args!("more than {MAX_VALUES} values")));
+        };
+        self.0.set(left);
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -204,7 +215,7 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Value, A::Error> {
         let mut out = Vec::new();
-        while let Some(item) = seq.next_element_seed(Strict)? {
+        while let Some(item) = seq.next_element_seed(self)? {
             out.push(item);
         }
         Ok(Value::Array(out))
@@ -212,14 +223,13 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Value, A::Error> {
         let mut out = serde_json::Map::new();
-        let mut seen = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
-            if !seen.insert(key.clone()) {
+            if out.contains_key(&key) {
                 return Err(serde::de::Error::custom(format_args!(
                     "the key {key:?} is there twice"
                 )));
             }
-            out.insert(key, map.next_value_seed(Strict)?);
+            out.insert(key, map.next_value_seed(self)?);
         }
         Ok(Value::Object(out))
     }
@@ -248,6 +258,14 @@ mod tests {
         let value = parse_strict(br#"{"Layers":[]}"#, "manifest").unwrap();
         let error = refuse_case_variants(&value, &["layers"], "manifest").unwrap_err();
         assert!(error.to_string().contains("\"Layers\""), "{error}");
+    }
+
+    #[test]
+    fn values_without_number_are_refused() {
+        let list = |count: usize| format!("[{}0]", "0,".repeat(count - 2));
+        assert!(parse_strict(list(MAX_VALUES).as_bytes(), "manifest").is_ok());
+        let error = parse_strict(list(MAX_VALUES + 1).as_bytes(), "manifest").unwrap_err();
+        assert!(error.chain().contains("more than 262144 values"), "{}", error.chain());
     }
 
     #[test]

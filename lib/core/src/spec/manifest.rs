@@ -198,6 +198,20 @@ impl Manifest {
         &self.digest
     }
 
+    /// Whether `digest`, of whatever algorithm, is that of these bytes.
+    pub fn has_digest(&self, digest: &Digest) -> bool {
+        self.digest == *digest
+            || (self.digest.algorithm() != digest.algorithm() && digest.matches(&self.raw))
+    }
+
+    /// The same, named by another algorithm.
+    pub fn named_by(&self, algorithm: Algorithm) -> Manifest {
+        match self.digest.algorithm() == algorithm {
+            true => self.clone(),
+            false => Manifest { digest: Digest::compute(algorithm, &self.raw), ..self.clone() },
+        }
+    }
+
     /// What it says.
     pub fn body(&self) -> &Body {
         &self.body

@@ -107,12 +107,11 @@ impl Platform {
         } else {
             return None;
         };
-        let surplus =
-            offered.os_features.iter().filter(|f| !wanted.os_features.contains(f)).count();
-        if surplus > 0 && !wanted.os_features.is_empty() {
-            return None;
-        }
-        Some(distance)
+        // What needs a feature that is not known to be there does not run. Windows images name one
+        // that every Windows has.
+        let is_there =
+            |feature: &String| feature == "win32k" || wanted.os_features.contains(feature);
+        offered.os_features.iter().all(is_there).then_some(distance)
     }
 
     /// The entry of an index that suits this platform best; the first of equals.
@@ -321,6 +320,26 @@ mod tests {
         );
         assert_eq!(choice("linux/amd64", &["none", "linux/amd64"]).as_deref(), Some("linux/amd64"));
         assert_eq!(choice("linux/amd64", &["none"]).as_deref(), Some("none"));
+    }
+
+    #[test]
+    fn unknown_features_of_the_system_are_passed_over() {
+        let entry = |features: &[&str]| {
+            let mut entry =
+                Descriptor::of(MediaType::Manifest(Dialect::Oci), features.concat().as_bytes());
+            entry.platform = Some(Platform {
+                os_features: features.iter().map(ToString::to_string).collect(),
+                ..platform("linux/amd64")
+            });
+            entry
+        };
+        let entries = [entry(&["erofs"]), entry(&[]), entry(&["later"])];
+        assert_eq!(platform("linux/amd64").choose(&entries), Some(&entries[1]));
+        assert_eq!(platform("linux/amd64").choose(&entries[2..]), None);
+        let erofs = Platform { os_features: vec!["erofs".into()], ..platform("linux/amd64") };
+        assert_eq!(erofs.choose(&entries[..1]), Some(&entries[0]));
+        let windows = Platform { os_features: vec!["win32k".into()], ..platform("windows/amd64") };
+        assert!(platform("windows/amd64").accepts(&windows).is_some());
     }
 
     #[test]

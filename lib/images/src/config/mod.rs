@@ -10,6 +10,7 @@ mod files;
 mod members;
 mod paths;
 mod policy;
+mod proxy;
 mod registries;
 
 pub use auth::{AuthKey, AuthStore, Found, Logout, Origin, Place};
@@ -17,4 +18,5 @@ pub use certs::{Certificates, ClientIdentity, Pem};
 pub use credential::{Credential, Secret};
 pub use paths::{AuthFile, AuthFormat, Choice, ConfigPaths, HelperEnvironment};
 pub use policy::{Policy, PolicyScope};
+pub use proxy::ProxyVariables;
 pub use registries::{Endpoint, ImageName, Registries, ShortName, ShortNameMode, Use, is_short};

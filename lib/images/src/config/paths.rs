@@ -7,6 +7,8 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::ProxyVariables;
+
 /// How the credentials in a file are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthFormat {
@@ -62,6 +64,8 @@ pub struct ConfigPaths {
     pub policy: Choice,
     /// Where podman and buildah keep their images, unless a place names another root.
     pub container_stores: Vec<PathBuf>,
+    /// Through which proxies servers are reached.
+    pub proxies: ProxyVariables,
 }
 
 impl ConfigPaths {
@@ -89,6 +93,7 @@ impl ConfigPaths {
             },
             policy: Choice::FirstOf(places.user_then_system("policy.json")),
             container_stores: places.container_store(lookup, uid).into_iter().collect(),
+            proxies: ProxyVariables::from_environment(lookup),
         }
     }
 }

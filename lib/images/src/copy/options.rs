@@ -128,8 +128,11 @@ pub struct CopyReport {
     pub media_type: MediaType,
     /// Names it was published under, besides the destination's own.
     pub additional_tags: Vec<String>,
-    /// Blobs whose bytes moved.
+    /// Blobs whose bytes moved, and how many bytes did: those that had to be sent again count
+    /// again, those that an earlier copy had left do not.
     pub moved: Tally,
+    /// Of the moved blobs, those of which a part was left by an earlier copy, and its bytes.
+    pub resumed: Tally,
     /// Blobs that were there already.
     pub skipped: Tally,
     /// Blobs that the destination took from elsewhere by itself.

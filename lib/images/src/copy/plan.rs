@@ -4,9 +4,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::options::{CopyOptions, PlanReport, PlannedBlob, PlannedManifest, Selection, Shape};
 use crate::error::{Error, ErrorKind, Result};
@@ -20,6 +22,12 @@ use crate::transport::{Abilities, ItemKind, Presence, Sink, Source, Usual};
 const READERS: usize = 8;
 /// Most manifests below one root.
 const MAX_MANIFESTS: usize = 20_000;
+/// Most memory that the manifests and configs of one plan may take, as [`cost`] counts it.
+const MAX_MEMORY: u64 = 48 << 20;
+/// Most bytes of manifests that are parsed at a time, in units of `UNIT`: parsing takes several
+/// times the memory of the result.
+const PARSED_AT_A_TIME: usize = 64;
+const UNIT: u64 = MAX_MANIFEST / PARSED_AT_A_TIME as u64;
 
 /// What is to be done.
 pub(super) struct Plan {
@@ -86,12 +94,13 @@ pub(super) async fn plan<S: Source, D: Sink>(
     sink: &D,
     options: &CopyOptions,
 ) -> Result<Plan> {
-    let current = sink.current().await?;
-    if options.no_clobber
-        && let Some(there) = &current
-    {
-        return Ok(Plan::unchanged(there.digest.clone(), there.clone()));
-    }
+    let current = match options.no_clobber {
+        true => match sink.occupant().await? {
+            Some(there) => return Ok(Plan::unchanged(there.digest.clone(), there)),
+            None => None,
+        },
+        false => sink.current().await?,
+    };
     if let Some(there) = &current
         && let Some(root) = unchanged_root(source, sink, options, there).await?
     {
@@ -99,15 +108,14 @@ pub(super) async fn plan<S: Source, D: Sink>(
     }
     let root = source.read_root().await?;
     if let Some(expected) = &options.expected
-        && expected != root.digest()
+        && !root.has_digest(expected)
     {
         return Err(Error::corrupt(format!(
             "the source's manifest is {}, not {expected}",
             root.digest()
         )));
     }
-    let planner = Planner { source, sink, options, abilities: sink.abilities() };
-    planner.plan(root, current).await
+    Planner::new(source, sink, options).plan(root, current).await
 }
 
 /// Plans the graph below one manifest, without a name at the destination.
@@ -117,7 +125,7 @@ pub(super) async fn graph<S: Source, D: Sink>(
     options: &CopyOptions,
     root: &Descriptor,
 ) -> Result<Plan> {
-    let planner = Planner { source, sink, options, abilities: sink.abilities() };
+    let planner = Planner::new(source, sink, options);
     let root = planner.load(root).await?;
     planner.plan(root, None).await
 }
@@ -213,6 +221,15 @@ struct Planner<'a, S, D> {
     sink: &'a D,
     options: &'a CopyOptions,
     abilities: Abilities,
+    /// What is kept so far, as [`cost`] counts it.
+    memory: AtomicU64,
+    /// The right to parse, by size.
+    parsing: Semaphore,
+}
+
+/// What something costs in memory that was parsed from `raw` bytes and refers to `children`.
+fn cost(raw: usize, children: usize) -> u64 {
+    raw as u64 * 3 + children as u64 * 1024
 }
 
 /// A manifest that an index refers to, not read yet.
@@ -221,7 +238,32 @@ struct Pending {
     platform: Option<Platform>,
 }
 
-impl<S: Source, D: Sink> Planner<'_, S, D> {
+impl<'a, S: Source, D: Sink> Planner<'a, S, D> {
+    fn new(source: &'a S, sink: &'a D, options: &'a CopyOptions) -> Planner<'a, S, D> {
+        let (abilities, memory) = (sink.abilities(), AtomicU64::new(0));
+        let parsing = Semaphore::new(PARSED_AT_A_TIME);
+        Planner { source, sink, options, abilities, memory, parsing }
+    }
+
+    /// Counts what is kept; an index that no machine has room for is refused.
+    fn keep(&self, raw: usize, children: usize) -> Result<()> {
+        let cost = cost(raw, children);
+        if self.memory.fetch_add(cost, Ordering::Relaxed) + cost > MAX_MEMORY {
+            return Err(Error::invalid(format!(
+                "the manifests and configs below the index take more than {} MiB of memory",
+                MAX_MEMORY >> 20
+            )));
+        }
+        Ok(())
+    }
+
+    /// Waits until `size` bytes more may be parsed.
+    async fn turn(&self, size: u64) -> Option<SemaphorePermit<'_>> {
+        let units = size.div_ceil(UNIT).clamp(1, PARSED_AT_A_TIME as u64);
+        // Never closed, so there is always one to come.
+        self.parsing.acquire_many(units as u32).await.ok()
+    }
+
     async fn plan(&self, root: Manifest, current: Option<Descriptor>) -> Result<Plan> {
         let source_digest = root.digest().clone();
         let (mut nodes, complete) = self.walk(root).await?;
@@ -366,13 +408,19 @@ impl<S: Source, D: Sink> Planner<'_, S, D> {
     }
 
     async fn load(&self, descriptor: &Descriptor) -> Result<Manifest> {
+        let _turn = self.turn(descriptor.size).await;
         let blob = self.source.open(descriptor).await?;
-        Manifest::verified(blob.into_bytes(MAX_MANIFEST).await?, descriptor)
+        let manifest = Manifest::verified(blob.into_bytes(MAX_MANIFEST).await?, descriptor)?;
+        self.keep(manifest.raw().len(), manifest.children().len())?;
+        Ok(manifest)
     }
 
     async fn config(&self, image: &ImageManifest) -> Result<ImageConfig> {
+        let _turn = self.turn(image.config.size).await;
         let blob = self.source.open(&image.config).await?;
-        ImageConfig::verified(blob.into_bytes(MAX_CONFIG).await?, &image.config)
+        let config = ImageConfig::verified(blob.into_bytes(MAX_CONFIG).await?, &image.config)?;
+        self.keep(config.raw().len(), 0)?;
+        Ok(config)
     }
 
     fn node(

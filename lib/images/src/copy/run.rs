@@ -1,6 +1,7 @@
 //! Carries a plan out: blobs in parallel, then manifests from the leaves to the root, then names.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use tokio::task::JoinSet;
@@ -11,10 +12,10 @@ use super::options::{CopyOptions, CopyReport, LayerCompression, Tally};
 use super::plan::{Leaf, Node, Plan};
 use super::remembered::Became;
 use super::session::Session;
-use crate::blob::{Blob, Budget, Encoding, Expectation, Recompressor};
+use crate::blob::{Blob, Budget, Encoding, Expectation, Meter, Recompressor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Event, Task};
-use crate::spec::{Descriptor, Digest, Manifest, MediaType};
+use crate::spec::{Compression, Descriptor, Dialect, Digest, Manifest, MediaType};
 use crate::sys;
 use crate::transport::{Item, ItemKind, Origin, Presence, Sink, Source};
 
@@ -42,7 +43,8 @@ impl<S, D> Clone for Run<S, D> {
 
 /// How a blob got to its destination.
 enum Arrival {
-    Moved,
+    /// By so many bytes, of which some may have come twice.
+    Moved(u64),
     Mounted,
     Skipped,
 }
@@ -77,7 +79,10 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
             Err(error) if self.bring_back(&plan.leaves, &changes, &error).await? => {
                 self.write_and_name(&plan, changes, &mut report).await?
             }
-            other => other?,
+            Err(refusal) => {
+                self.name_in_other_dialect(&plan, changes, refusal, &mut report).await?
+            }
+            Ok(root) => root,
         };
         if self.options.with_referrers {
             self.bring_referrers(&plan.nodes, plan.complete, &root, &mut report).await?;
@@ -108,6 +113,52 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
         Ok(root)
     }
 
+    /// Writes and names everything in the vocabulary that the destination did not refuse, unless
+    /// the person has chosen one or forbids changes.
+    ///
+    /// # Errors
+    /// The refusal where that cannot be done or was refused as well.
+    async fn name_in_other_dialect(
+        &self,
+        plan: &Plan,
+        changes: Changes,
+        refusal: Error,
+        report: &mut CopyReport,
+    ) -> Result<Manifest> {
+        let refused = plan.nodes.last().and_then(|node| node.manifest.media_type().dialect());
+        let is_about_form = matches!(refusal.kind(), ErrorKind::Unsupported | ErrorKind::Invalid);
+        let (true, true, Some(refused)) =
+            (self.sink.abilities().has_dialects, is_about_form, refused)
+        else {
+            return Err(refusal);
+        };
+        let (other, name, flag) = match refused {
+            Dialect::Oci => (Dialect::Docker, "Docker", "docker"),
+            Dialect::Docker => (Dialect::Oci, "OCI", "oci"),
+        };
+        let may_change = !self.options.preserve_digests
+            && self.options.format.is_none()
+            && self.options.compression.is_none_or(|it| it.compression != Compression::Zstd);
+        let options =
+            Arc::new(CopyOptions { format: Some(other), ..self.options.as_ref().clone() });
+        let converted = Run { options, ..self.clone() };
+        // What is at the destination already was not read, so it cannot be converted.
+        if !may_change || !plan.complete.is_empty() || converted.foretell(plan).is_err() {
+            let hint = format!("the registry may not take this format: try --format {flag}");
+            return Err(refusal.while_doing(hint));
+        }
+        self.session.listener.event(Event::Warning(format!(
+            "the destination refused {}: converting it to {name} format, so its digest changes \
+             (--preserve-digests forbids that): {}",
+            plan.source_digest,
+            refusal.chain()
+        )));
+        match converted.write_and_name(plan, changes, report).await {
+            Ok(root) => Ok(root),
+            Err(_) => Err(refusal),
+        }
+    }
+
     async fn name_further(&self, root: &Manifest, report: &mut CopyReport) -> Result<()> {
         for tag in &self.options.additional_tags {
             self.sink.publish(Some(tag), root).await?;
@@ -136,8 +187,9 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
         let mut lost = false;
         for leaf in leaves {
             let there = there(leaf);
-            // What cannot be asked about was not what the refusal was for.
-            if self.sink.holds(&there).await.unwrap_or(true) {
+            // What cannot be asked about was not what the refusal was for. A look ahead may have
+            // been answered wrongly, and would be again.
+            if self.sink.holds(&there).await.unwrap_or(true) && !leaf.present {
                 continue;
             }
             let digest = &there.digest;
@@ -245,12 +297,17 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
                     });
                 }
             };
-            let tally = match arrived.how {
-                Arrival::Moved => &mut report.moved,
-                Arrival::Mounted => &mut report.mounted,
-                Arrival::Skipped => &mut report.skipped,
-            };
-            tally.add(arrived.descriptor.size);
+            let size = arrived.descriptor.size;
+            match arrived.how {
+                Arrival::Moved(bytes) => {
+                    report.moved.add(bytes);
+                    if bytes < size && arrived.digest == arrived.descriptor.digest {
+                        report.resumed.add(size - bytes);
+                    }
+                }
+                Arrival::Mounted => report.mounted.add(size),
+                Arrival::Skipped => report.skipped.add(size),
+            }
             if arrived.digest != arrived.descriptor.digest {
                 let became = (arrived.descriptor.digest, arrived.descriptor.size);
                 changes.layers.insert(arrived.digest, became);
@@ -293,26 +350,36 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
         }
         let task = self.task(leaf, Some(leaf.descriptor.size));
         let item = Item { kind: leaf.kind.clone(), descriptor: Some(leaf.descriptor.clone()) };
-        let outcome = match self.put(leaf, item.clone(), &task).await {
+        let count = Arc::new(AtomicU64::new(0));
+        let outcome = match self.put(leaf, item.clone(), &task, &count).await {
             // Wrong bytes may be a passing fault of a cache on the way: one more try, from zero.
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 task.retrying(error.chain());
-                self.put(leaf, item, &task).await
+                self.put(leaf, item, &task, &count).await
             }
             other => other,
         };
         outcome?;
         task.done();
-        Ok((leaf.descriptor.clone(), Arrival::Moved))
+        Ok((leaf.descriptor.clone(), Arrival::Moved(count.load(Ordering::Relaxed))))
     }
 
-    async fn put(&self, leaf: &Leaf, item: Item, task: &Arc<Task>) -> Result<Descriptor> {
+    /// Puts a blob; `count` grows by the bytes that move.
+    async fn put(
+        &self,
+        leaf: &Leaf,
+        item: Item,
+        task: &Arc<Task>,
+        count: &Arc<AtomicU64>,
+    ) -> Result<Descriptor> {
         let content = match &leaf.content {
             Some(bytes) => Blob::Bytes(bytes.clone()),
             None => self.source.open(&leaf.descriptor).await?,
         };
-        let meter = task.clone();
-        self.sink.put(item, content.metered(Arc::new(move |bytes| meter.advance(bytes)))).await
+        if let Blob::Bytes(bytes) = &content {
+            count.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+        self.sink.put(item, content.metered(meter(task, count))).await
     }
 
     /// Compresses a layer anew on its way, unless the result is known to be there.
@@ -328,12 +395,8 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
             }
         }
         let task = self.task(leaf, Some(leaf.descriptor.size));
-        let meter = task.clone();
-        let content = self
-            .source
-            .open(&leaf.descriptor)
-            .await?
-            .metered(Arc::new(move |bytes| meter.advance(bytes)));
+        let count = Arc::new(AtomicU64::new(0));
+        let content = self.source.open(&leaf.descriptor).await?.metered(meter(&task, &count));
         let expected = match &leaf.kind {
             ItemKind::Layer(diff_id) => diff_id.clone(),
             _ => None,
@@ -357,7 +420,7 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
         let became = Became { descriptor: put, diff_id };
         self.session.remembered.record(digest, how, &became);
         task.done();
-        Ok((became.descriptor, Arrival::Moved))
+        Ok((became.descriptor, Arrival::Moved(count.load(Ordering::Relaxed))))
     }
 
     /// Writes the manifests below the root; returns the root as it is to be published.
@@ -412,6 +475,15 @@ impl<S: Source + 'static, D: Sink + 'static> Run<S, D> {
     }
 }
 
+/// Tells `task` and `count` of every byte that moves.
+fn meter(task: &Arc<Task>, count: &Arc<AtomicU64>) -> Meter {
+    let (task, count) = (task.clone(), count.clone());
+    Arc::new(move |bytes| {
+        count.fetch_add(bytes, Ordering::Relaxed);
+        task.advance(bytes);
+    })
+}
+
 fn preserved(what: String) -> Error {
     Error::usage(format!("{what} would have to change, which --preserve-digests forbids"))
 }
@@ -428,6 +500,7 @@ impl CopyReport {
             media_type,
             additional_tags: Vec::new(),
             moved: Tally::default(),
+            resumed: Tally::default(),
             skipped: Tally::default(),
             mounted: Tally::default(),
             manifests: 0,

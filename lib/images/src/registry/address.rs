@@ -1,9 +1,15 @@
-//! Who may be asked and who may be told: origins, private addresses, domains.
+//! Who may be asked and who may be told: origins, classes of addresses, domains.
 //!
 //! Owns the decisions about a peer's addresses as pure functions over URLs and IP addresses; the
 //! rules themselves are applied in `exchange`, `resolve` and `auth`. Promise: an address that a
 //! server chose and that only the caller's network can reach is recognised whatever its spelling
 //! (`Url` has already turned decimal and octal forms into addresses). Sends nothing.
+//!
+//! One rule for all fetches ([`AddressClass::may_send_to`]): a host that a person named may have
+//! any address; a host that a server names (redirect, token server, upload location, next page,
+//! submodule) must have an address of a class that the naming server may send to. A registry's
+//! class is that of the address which answered, see `wire`; behind a proxy it counts as public. A
+//! fetch that does not go through this client (git) resolves both hosts and asks the same function.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -36,34 +42,92 @@ pub(super) fn is_loopback_host(host: &str) -> bool {
         || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether anyone on the internet means the same machine by `address`.
-pub(super) fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => is_public_v4(v4),
-        IpAddr::V6(v6) => embedded_v4(v6).map_or_else(|| is_public_v6(v6), is_public_v4),
+/// Who can reach an address.
+///
+/// The order is that of trust: what is known of a server may only become less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AddressClass {
+    /// Anyone: all of the internet means the same machine by it.
+    Public,
+    /// The machines of one site: RFC 1918, unique local, shared by a carrier or an overlay network.
+    Private,
+    /// The machines on one cable, and what is no machine's address. Clouds serve secrets there.
+    LinkLocal,
+    /// This machine alone.
+    Loopback,
+}
+
+impl AddressClass {
+    /// All classes, in their order.
+    pub(super) const ALL: [AddressClass; 4] = [
+        AddressClass::Public,
+        AddressClass::Private,
+        AddressClass::LinkLocal,
+        AddressClass::Loopback,
+    ];
+
+    /// The class of an address.
+    pub fn of(address: IpAddr) -> AddressClass {
+        match address {
+            IpAddr::V4(v4) => class_of_v4(v4),
+            IpAddr::V6(v6) => embedded_v4(v6).map_or_else(|| class_of_v6(v6), class_of_v4),
+        }
+    }
+
+    /// Whether a server at an address of this class may name a host at one of class `to` for us
+    /// to connect to. Nobody sends from outside into a network that only we can reach; this
+    /// machine is for itself alone, and so is every link.
+    pub fn may_send_to(self, to: AddressClass) -> bool {
+        match (self, to) {
+            (_, AddressClass::Public) => true,
+            (AddressClass::Public, _) => false,
+            (from, AddressClass::LinkLocal) => from == AddressClass::LinkLocal,
+            (from, AddressClass::Loopback) => from == AddressClass::Loopback,
+            (_, AddressClass::Private) => true,
+        }
+    }
+
+    /// What an address of this class is called in messages.
+    pub(super) fn adjective(self) -> &'static str {
+        match self {
+            AddressClass::Public => "public",
+            AddressClass::Private => "private",
+            AddressClass::LinkLocal => "link-local",
+            AddressClass::Loopback => "loopback",
+        }
     }
 }
 
-fn is_public_v4(address: Ipv4Addr) -> bool {
+fn class_of_v4(address: Ipv4Addr) -> AddressClass {
     let [a, b, c, _] = address.octets();
-    !(a == 0
-        || address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || (a == 100 && (64..128).contains(&b)) // shared by carriers, RFC 6598
-        || (a == 192 && b == 0 && c == 0) // protocol assignments, RFC 6890
-        || (a == 198 && (b == 18 || b == 19)) // benchmarks, RFC 2544
-        || a >= 224) // multicast, reserved, broadcast
+    match () {
+        // Connecting to 0.0.0.0 reaches this machine.
+        () if a == 0 || address.is_loopback() => AddressClass::Loopback,
+        () if address.is_link_local() => AddressClass::LinkLocal,
+        () if address.is_private()
+            || (a == 100 && (64..128).contains(&b)) // shared by carriers, RFC 6598
+            || (a == 192 && b == 0 && c == 0) // protocol assignments, RFC 6890
+            || (a == 198 && (b == 18 || b == 19)) =>
+        // benchmarks, RFC 2544
+        {
+            AddressClass::Private
+        }
+        // Multicast, reserved, broadcast.
+        () if a >= 224 => AddressClass::LinkLocal,
+        () => AddressClass::Public,
+    }
 }
 
-fn is_public_v6(address: Ipv6Addr) -> bool {
+fn class_of_v6(address: Ipv6Addr) -> AddressClass {
     let first = address.segments()[0];
-    !(address.is_unspecified()
-        || address.is_loopback()
-        || (first & 0xfe00) == 0xfc00 // unique local
-        || (first & 0xffc0) == 0xfe80 // link local
-        || (first & 0xffc0) == 0xfec0 // site local, obsolete
-        || (first & 0xff00) == 0xff00) // multicast
+    match () {
+        () if address.is_unspecified() || address.is_loopback() => AddressClass::Loopback,
+        // Link local; multicast.
+        () if (first & 0xffc0) == 0xfe80 || (first & 0xff00) == 0xff00 => AddressClass::LinkLocal,
+        // Unique local; site local, obsolete.
+        () if (first & 0xfe00) == 0xfc00 || (first & 0xffc0) == 0xfec0 => AddressClass::Private,
+        () => AddressClass::Public,
+    }
 }
 
 /// The IPv4 address that an IPv6 one stands for: mapped, compatible, NAT64, 6to4.
@@ -158,36 +222,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_only_the_caller_can_reach() {
-        for private in [
-            "127.0.0.1",
-            "127.9.9.9",
-            "0.0.0.0",
-            "0.1.2.3",
-            "10.0.0.1",
-            "172.16.0.1",
-            "192.168.1.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "192.0.0.8",
-            "198.18.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::1",
-            "::",
-            "fd00:ec2::254",
-            "fe80::1",
-            "fec0::1",
-            "ff02::1",
-            "::ffff:127.0.0.1",
-            "::127.0.0.1",
-            "64:ff9b::a00:1",
-            "2002:7f00:1::",
+    fn classes_of_addresses() {
+        use AddressClass::{LinkLocal, Loopback, Private, Public};
+        for (address, class) in [
+            ("127.0.0.1", Loopback),
+            ("127.9.9.9", Loopback),
+            ("0.0.0.0", Loopback),
+            ("0.1.2.3", Loopback),
+            ("10.0.0.1", Private),
+            ("172.16.0.1", Private),
+            ("192.168.1.1", Private),
+            ("169.254.169.254", LinkLocal),
+            ("100.64.0.1", Private),
+            ("192.0.0.8", Private),
+            ("198.18.0.1", Private),
+            ("224.0.0.1", LinkLocal),
+            ("255.255.255.255", LinkLocal),
+            ("::1", Loopback),
+            ("::", Loopback),
+            ("fd00:ec2::254", Private),
+            ("fe80::1", LinkLocal),
+            ("fec0::1", Private),
+            ("ff02::1", LinkLocal),
+            ("::ffff:127.0.0.1", Loopback),
+            ("::127.0.0.1", Loopback),
+            ("64:ff9b::a00:1", Private),
+            ("2002:7f00:1::", Loopback),
+            ("8.8.8.8", Public),
+            ("172.32.0.1", Public),
+            ("100.128.0.1", Public),
+            ("2606:4700::1", Public),
+            ("::ffff:8.8.8.8", Public),
         ] {
-            assert!(!is_public(private.parse().unwrap()), "{private}");
+            assert_eq!(AddressClass::of(address.parse().unwrap()), class, "{address}");
         }
-        for public in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1", "::ffff:8.8.8.8"] {
-            assert!(is_public(public.parse().unwrap()), "{public}");
+    }
+
+    #[test]
+    fn where_a_server_may_send() {
+        use AddressClass::{LinkLocal, Loopback, Private, Public};
+        for (from, allowed) in [
+            (Public, &[Public][..]),
+            (Private, &[Public, Private]),
+            (LinkLocal, &[Public, Private, LinkLocal]),
+            (Loopback, &[Public, Private, Loopback]),
+        ] {
+            let may: Vec<_> =
+                AddressClass::ALL.into_iter().filter(|to| from.may_send_to(*to)).collect();
+            assert_eq!(may, allowed, "{from:?}");
         }
     }
 

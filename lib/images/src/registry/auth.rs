@@ -68,11 +68,15 @@ struct Kept {
 }
 
 impl Authorizer {
-    pub(super) fn new(registry: &str, options: &ClientOptions) -> Authorizer {
+    pub(super) fn new(
+        registry: &str,
+        token_servers: Vec<String>,
+        options: &ClientOptions,
+    ) -> Authorizer {
         Authorizer {
             registry: registry.to_owned(),
             find: options.credentials.clone(),
-            token_servers: options.token_servers.clone(),
+            token_servers,
             progress: options.progress.clone(),
             state: Mutex::default(),
         }
@@ -114,7 +118,7 @@ impl Authorizer {
             if adapted != errand.scopes {
                 state.adapted.insert(errand.scopes.clone(), adapted);
             }
-            Scheme::Bearer(TokenServer::named_by(challenge, line.host)?)
+            Scheme::Bearer(TokenServer::named_by(challenge, line.host, line.wires.is_insecure)?)
         } else if named("basic").is_some() {
             Scheme::Basic
         } else {
@@ -221,11 +225,14 @@ impl Authorizer {
     }
 
     fn withheld(&self, server: &TokenServer) -> String {
+        let host = server.realm.host_str().unwrap_or_default();
         format!(
-            "the credentials for {} were not sent to {}, a token server of another domain; \
-             configure it as a token server if it is to have them",
+            "credentials for {} withheld from {}: a token server of another domain; to allow it, \
+             use `creel-copy --token-server {host}`, or set token-servers = [{host:?}] in the \
+             [[registry]] table of {} in registries.conf",
             self.registry,
-            shown(&server.realm)
+            shown(&server.realm),
+            self.registry,
         )
     }
 

@@ -17,7 +17,7 @@ use reqwest::Url;
 use super::exchange::Answer;
 use super::failure::Retry;
 use super::repository::{Place, Repository};
-use super::server::{Call, Target};
+use super::server::{Call, LOOK, Target};
 use crate::blob::{Blob, ByteStream, OpenRemote, Opening, RemoteBlob};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Event;
@@ -77,33 +77,59 @@ fn inline(what: &Descriptor) -> Option<Bytes> {
 }
 
 impl Place {
-    /// Whether the blob is there, by one small request.
-    pub(super) async fn has_blob(&self, digest: &Digest) -> Result<bool> {
-        let call = self.call(Method::HEAD, &format!("blobs/{digest}"), &[200, 404]);
-        let there = self.server.send(&call).await?.status() == StatusCode::OK;
+    /// Whether one small request says that the blob is there; `false` is no promise that it is
+    /// not.
+    pub(super) async fn looks_there(&self, digest: &Digest, size: u64) -> Result<bool> {
+        let call = self.call(Method::HEAD, &format!("blobs/{digest}"), LOOK);
+        let answer = self.server.send(&call).await?;
+        // Some servers answer everything with a page of their own.
+        let there = answer.status() == StatusCode::OK
+            && answer.length().is_none_or(|length| length == size || length == 0)
+            && !answer.is_web_page();
         if there {
             self.server.remember(digest, &self.name);
         }
         Ok(there)
     }
 
-    async fn blob_size(&self, digest: &Digest) -> Result<u64> {
-        let path = format!("blobs/{digest}");
-        let head = self.call(Method::HEAD, &path, &[200, 400, 403, 405]);
-        let answer = self.server.send(&head).await?;
-        if let (StatusCode::OK, Some(size)) = (answer.status(), answer.length()) {
-            return Ok(size);
+    /// Whether the blob is there, whatever it costs to find out.
+    pub(super) async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool> {
+        if self.looks_there(digest, size).await? {
+            return Ok(true);
         }
-        // HEAD may be unknown, or unwelcome at the storage that the registry points to. A request
-        // for one byte tells the size of all.
-        let call = self.call(Method::GET, &path, &[200, 206]).header(RANGE, "bytes=0-0");
+        match self.first_byte(digest).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn blob_size(&self, digest: &Digest) -> Result<u64> {
+        let head = self.call(Method::HEAD, &format!("blobs/{digest}"), LOOK);
+        let answer = self.server.send(&head).await?;
+        match (answer.status(), answer.length()) {
+            (StatusCode::OK, Some(size)) if !answer.is_web_page() => Ok(size),
+            // HEAD may be unknown, or unwelcome at the storage that the registry points to.
+            _ => {
+                let unknown = || Error::unsupported(format!("size of blob {digest} unknown"));
+                self.first_byte(digest).await?.ok_or_else(unknown)
+            }
+        }
+    }
+
+    /// Asks for the first byte of a blob; returns the size of all where the answer tells it.
+    async fn first_byte(&self, digest: &Digest) -> Result<Option<u64>> {
+        let path = format!("blobs/{digest}");
+        let call = self.call(Method::GET, &path, &[200, 206, 416]).header(RANGE, "bytes=0-0");
         let answer = self.server.send(&Call { bulk: true, ..call }).await?;
+        let answer = answer.data()?;
         let range = answer.header("content-range").and_then(parse_content_range);
-        let size = match answer.status() {
+        Ok(match answer.status() {
             StatusCode::PARTIAL_CONTENT => range.and_then(|range| range.total),
+            // An empty blob has no first byte.
+            StatusCode::RANGE_NOT_SATISFIABLE => Some(0),
             _ => answer.length(),
-        };
-        size.ok_or_else(|| answer.wrong(ErrorKind::Unsupported, "the size is not told"))
+        })
     }
 
     async fn open_blob(&self, digest: &Digest, size: u64, part: Range<u64>) -> Result<Piece> {
@@ -116,7 +142,7 @@ impl Place {
     async fn open_elsewhere(&self, url: &Url, size: u64, part: Range<u64>) -> Result<Piece> {
         let call = self.call(Method::GET, "", &[200, 206, 416]);
         let target = Target::Url(url.clone());
-        self.open_at(Call { target, anonymous: true, ..call }, size, part).await
+        self.open_at(Call { target, from_content: true, ..call }, size, part).await
     }
 
     async fn open_at(&self, mut call: Call, size: u64, part: Range<u64>) -> Result<Piece> {
@@ -156,7 +182,8 @@ fn check_start(answer: &Answer, size: u64, offset: u64) -> Result<u64> {
         }
         _ => match answer.length() {
             Some(length) if length != size && answer.header("content-encoding").is_none() => {
-                wrong(format!("expected {size} bytes, was offered {length}"))
+                let page = if answer.is_web_page() { " of a web page" } else { "" };
+                wrong(format!("expected {size} bytes, server offers {length}{page}"))
             }
             _ => Ok(offset),
         },

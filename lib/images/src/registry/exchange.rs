@@ -14,13 +14,13 @@ use http::{HeaderMap, Method, StatusCode};
 use reqwest::Url;
 use tokio::time::{Instant, timeout};
 
-use super::address;
+use super::address::{self, AddressClass};
 use super::blobs::BULK;
 use super::body::{Body, Watch, outgoing};
-use super::failure::{Failure, MAX_BODY, Refusal, place, shown, unanswered};
+use super::failure::{Failure, MAX_BODY, Refusal, WEB_PAGE, place, shown, unanswered};
 use super::options::Timeouts;
 use super::retry::parse_retry_after;
-use super::wire::{MAX_HEADERS, Net, Wire};
+use super::wire::{MAX_HEADERS, Net, Wires};
 use crate::blob::ByteStream;
 use crate::error::{Error, ErrorKind};
 use crate::progress::{Event, Listener};
@@ -42,6 +42,8 @@ pub(super) struct Request {
     pub(super) bulk: bool,
     /// Whether redirects are followed.
     pub(super) follow: bool,
+    /// The URL stands in an image: it was not the registry that chose it.
+    pub(super) from_content: bool,
 }
 
 /// Headers that only one origin may see.
@@ -53,8 +55,8 @@ pub(super) struct Secrets<'a> {
 /// The way to one registry and to the hosts that it sends us to.
 pub(super) struct Line<'a> {
     pub(super) net: &'a Net,
-    /// The connections to the registry's own host.
-    pub(super) home: &'a Wire,
+    /// The connections to the registry's own host, and to those that it names.
+    pub(super) wires: &'a Wires,
     /// Any URL of the registry's own host.
     pub(super) host: &'a Url,
     pub(super) timeouts: &'a Timeouts,
@@ -71,19 +73,28 @@ impl Line<'_> {
     ) -> Result<Answer, Failure> {
         let (mut method, mut url, mut body) =
             (request.method.clone(), request.url.clone(), request.body.clone());
+        // What the request's own host may not do, no host on the way may do either.
+        let mut sender = match request.from_content {
+            true => AddressClass::Public,
+            false => self.wires.class(),
+        };
         for _ in 0..=MAX_REDIRECTS {
             let mut headers = request.headers.clone();
             if address::same_origin(&url, secrets.origin) {
                 headers.extend(secrets.headers.clone());
             }
             let begun = Instant::now();
-            let answer = self.hop(&method, &url, headers, &body, request.bulk).await;
+            let answer = self.hop(&method, &url, headers, &body, (request.bulk, sender)).await;
             self.tell(&method, &url, begun, &answer);
             let answer = answer?;
+            sender = match (self.is_home(&url), request.from_content) {
+                (true, false) => self.wires.class(),
+                _ => sender.min(answer.class),
+            };
             let Some(next) = answer.redirect().filter(|_| request.follow) else {
                 return Ok(answer);
             };
-            let next = check_redirect(&url, &method, answer.status(), next)
+            let next = check_redirect(&url, &method, answer.status(), next, self.wires.is_insecure)
                 .map_err(|error| Failure::lasting(error.while_doing(answer.place.clone())))?;
             if answer.status() == StatusCode::SEE_OTHER && method != Method::HEAD {
                 (method, body) = (Method::GET, Body::Empty);
@@ -105,18 +116,23 @@ impl Line<'_> {
         self.progress.event(Event::Request(format!("{place}: {what} ({time} ms)")));
     }
 
+    /// Whether a URL leads to the host that a person named.
+    fn is_home(&self, url: &Url) -> bool {
+        address::same_host(url, self.host)
+    }
+
     async fn hop(
         &self,
         method: &Method,
         url: &Url,
         mut headers: HeaderMap,
         body: &Body,
-        bulk: bool,
+        (bulk, sender): (bool, AddressClass),
     ) -> Result<Answer, Failure> {
         let place = place(method, url);
         let lasting = |error: Error| Failure::lasting(error.while_doing(place.clone()));
-        let home = address::same_host(url, self.host).then_some(self.home);
-        let client = self.net.client(home, url, bulk).map_err(lasting)?;
+        let sender = (!self.is_home(url)).then_some(sender);
+        let way = self.net.way(self.wires, sender, url, bulk).map_err(lasting)?;
         // Blobs are asked for as they are stored; nothing here undoes a transfer compression.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let has_length = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
@@ -124,7 +140,7 @@ impl Line<'_> {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.size()));
         }
         let (watch, timeouts) = (Watch::default(), self.timeouts);
-        let builder = client.request(method.clone(), url.clone()).headers(headers);
+        let builder = way.client.request(method.clone(), url.clone()).headers(headers);
         let answer = match body.open().await.map_err(Failure::lasting)? {
             None => timeout(timeouts.answer, builder.send()).await.ok(),
             Some(source) => {
@@ -142,8 +158,14 @@ impl Line<'_> {
             Some(Ok(response)) => response,
         };
         check_head(&response).map_err(lasting)?;
+        let address = response.remote_addr().filter(|_| !way.is_proxied);
+        let class = address.map_or(AddressClass::Public, |it| AddressClass::of(it.ip()));
+        if sender.is_none() {
+            self.wires.note_class(class);
+        }
         let pace = Pace::new(self.timeouts.stall);
-        Ok(Answer { response, place, url: url.clone(), pace })
+        let may_go_plain = self.wires.is_insecure;
+        Ok(Answer { response, place, url: url.clone(), pace, class, may_go_plain })
     }
 }
 
@@ -161,12 +183,13 @@ fn check_redirect(
     method: &Method,
     status: StatusCode,
     next: &str,
+    insecure: bool,
 ) -> Result<Url, Error> {
     let url = asked.join(next).ok().filter(|url| url.has_host());
     let Some(url) = url.filter(|url| matches!(url.scheme(), "http" | "https")) else {
-        return Err(Error::invalid("redirected to what is no http(s) URL"));
+        return Err(Error::invalid("redirect to an unsupported URL"));
     };
-    if asked.scheme() == "https" && url.scheme() == "http" {
+    if asked.scheme() == "https" && url.scheme() == "http" && !insecure {
         let text = format!("redirected from https to {}, which is refused", shown(&url));
         return Err(Error::new(ErrorKind::Denied, text));
     }
@@ -185,6 +208,10 @@ pub(super) struct Answer {
     /// The URL that answered.
     pub(super) url: Url,
     pace: Pace,
+    /// Of the address that answered; public where a proxy did.
+    class: AddressClass,
+    /// What it names may be asked without encryption although it was asked with.
+    pub(super) may_go_plain: bool,
 }
 
 impl Answer {
@@ -197,9 +224,32 @@ impl Answer {
         self.response.headers().get(name)?.to_str().ok()
     }
 
+    /// All values of a header as they came.
+    pub(super) fn raw_headers(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.response.headers().get_all(name).iter().map(HeaderValue::as_bytes)
+    }
+
     /// All values of a header that are text.
     pub(super) fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
         self.response.headers().get_all(name).iter().filter_map(|value| value.to_str().ok())
+    }
+
+    /// Whether it is a page for people. Blobs may be pages too, but no registry calls them so.
+    pub(super) fn is_web_page(&self) -> bool {
+        let media_type = self.header("content-type").unwrap_or_default();
+        let essence = media_type.split(';').next().unwrap_or_default().trim();
+        ["text/html", "application/xhtml+xml"].iter().any(|it| essence.eq_ignore_ascii_case(it))
+    }
+
+    /// The answer, unless it is a page for people.
+    ///
+    /// # Errors
+    /// Unsupported, as an address that is not a registry's supports nothing.
+    pub(super) fn data(self) -> Result<Answer, Error> {
+        match self.is_web_page() {
+            true => Err(self.wrong(ErrorKind::Unsupported, WEB_PAGE)),
+            false => Ok(self),
+        }
     }
 
     /// What `Content-Length` says.
@@ -339,7 +389,7 @@ mod tests {
         let asked = Url::parse("https://r.example/v2/a").unwrap();
         let check = |method: Method, status: u16, next: &str| {
             let status = StatusCode::from_u16(status).unwrap();
-            check_redirect(&asked, &method, status, next).map(String::from)
+            check_redirect(&asked, &method, status, next, false).map(String::from)
         };
         assert_eq!(check(Method::GET, 302, "/b").unwrap(), "https://r.example/b");
         assert_eq!(check(Method::PUT, 307, "https://s.example/").unwrap(), "https://s.example/");
@@ -353,6 +403,10 @@ mod tests {
             let error = check(method, status, next).unwrap_err();
             assert_eq!(error.kind(), kind, "{status} {next}");
         }
+        // Who takes any certificate has no encryption to lose.
+        let plain = "http://s.example/";
+        let lax = check_redirect(&asked, &Method::GET, StatusCode::FOUND, plain, true);
+        assert_eq!(lax.unwrap().as_str(), plain);
     }
 
     #[test]

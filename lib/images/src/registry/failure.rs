@@ -21,6 +21,18 @@ const MAX_SHOWN: usize = 4 << 10;
 /// Most errors of one body that are shown.
 const MAX_ERRORS: usize = 8;
 
+/// What is said of a page for people where data was expected: a login form, a captive portal.
+pub(super) const WEB_PAGE: &str =
+    "the answer is a web page (HTML), not a registry's; check the registry's address";
+
+/// Whether bytes that were expected to be JSON are a page for people.
+pub(super) fn is_page(body: &[u8]) -> bool {
+    let start = body.trim_ascii_start();
+    ["<!doctype html", "<html"]
+        .iter()
+        .any(|tag| start.get(..tag.len()).is_some_and(|it| it.eq_ignore_ascii_case(tag.as_bytes())))
+}
+
 /// A request that failed.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -130,6 +142,9 @@ impl Refusal<'_> {
                 text.push_str(&part);
             }
         }
+        if is_page(self.body) {
+            text.push_str(" (with a web page)");
+        }
         let throttled = self.status == StatusCode::TOO_MANY_REQUESTS
             || said.iter().any(|one| one.code == "TOOMANYREQUESTS");
         let transient = is_transient(self.status) || throttled;
@@ -169,7 +184,7 @@ fn kind(status: StatusCode, said: &[Said]) -> ErrorKind {
         _ if says(&["UNAUTHORIZED"]) => ErrorKind::Unauthorized,
         _ if says(&["DENIED"]) => ErrorKind::Denied,
         404 | 410 => ErrorKind::NotFound,
-        405 | 501 => ErrorKind::Unsupported,
+        405 | 406 | 415 | 501 => ErrorKind::Unsupported,
         400 | 409 | 413 | 422 => ErrorKind::Invalid,
         _ => ErrorKind::Failed,
     }
@@ -305,11 +320,13 @@ mod tests {
                 "400 Bad Request: MANIFEST_UNKNOWN: manifest unknown",
             ),
             (404, "", ErrorKind::NotFound, "404 Not Found"),
-            (404, "<html>lost</html>", ErrorKind::NotFound, "404 Not Found"),
+            (404, " <HTML>lost</html>", ErrorKind::NotFound, "404 Not Found (with a web page)"),
+            (502, "<p>x", ErrorKind::Unavailable, "502 Bad Gateway"),
             (401, "{}", ErrorKind::Unauthorized, "401 Unauthorized"),
             (403, "no\r\n", ErrorKind::Denied, "403 Forbidden: no"),
             (500, "[1", ErrorKind::Unavailable, "500 Internal Server Error: [1"),
             (501, "", ErrorKind::Unsupported, "501 Not Implemented"),
+            (415, "", ErrorKind::Unsupported, "415 Unsupported Media Type"),
             (521, "", ErrorKind::Unavailable, "521 unknown status"),
             (413, "", ErrorKind::Invalid, "413 Payload Too Large"),
             (

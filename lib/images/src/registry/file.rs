@@ -20,7 +20,7 @@ use super::exchange::{Answer, Line, Request, Secrets};
 use super::failure::{Failure, Retry, shown};
 use super::retry::{Patience, persist};
 use super::tls::Trust;
-use super::wire::Wire;
+use super::wire::Wires;
 use crate::blob::{BlobReader, CHUNK, consume_stream};
 use crate::config::Secret;
 use crate::error::{Error, ErrorKind, IoContext, Result};
@@ -189,10 +189,10 @@ impl Client {
     /// to http or to a private address.
     pub async fn file(&self, wanted: &FileRequest, to: &Arc<File>) -> Result<Option<FetchedFile>> {
         let (net, options) = self.parts();
-        let home = Wire::named(Trust::default());
+        let wires = Wires::new(Trust::default(), &[]);
         let line = Line {
             net,
-            home: &home,
+            wires: &wires,
             host: &wanted.address.0,
             timeouts: &options.timeouts,
             progress: &options.progress,
@@ -219,8 +219,15 @@ async fn attempt(
     put(&mut secrets, AUTHORIZATION, secret);
     let url = wanted.address.0.clone();
     let secrets = Secrets { origin: &wanted.address.0, headers: secrets };
-    let request =
-        Request { method: Method::GET, url, headers, body: Body::Empty, bulk: true, follow: true };
+    let request = Request {
+        method: Method::GET,
+        url,
+        headers,
+        body: Body::Empty,
+        bulk: true,
+        follow: true,
+        from_content: false,
+    };
     let answer = line.exchange(&request, &secrets).await?;
     match answer.status().as_u16() {
         200 => {}

@@ -19,7 +19,7 @@ impl Client {
         let server = self.registry(registry, Use::Write)?;
         let errand = Errand { repository: String::new(), scopes: Scopes::default() };
         let call = Call::new(Method::GET, Target::Path("/v2/".to_owned()), errand, &[200]);
-        server.send(&call).await?.drain().await;
+        server.send(&call).await?.data()?.drain().await;
         Ok(())
     }
 }

@@ -4,12 +4,23 @@
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, StatusCode};
 
+use super::failure::{WEB_PAGE, is_page};
 use super::repository::{Place, Repository};
-use super::server::Call;
+use super::server::{Call, LOOK};
 use crate::error::{Error, ErrorKind, Result};
-use crate::spec::{Algorithm, Descriptor, Digest, MAX_MANIFEST, Manifest, MediaType};
+use crate::spec::{Algorithm, Descriptor, Digest, MAX_MANIFEST, Manifest, MediaType, is_tag};
 
 const ACCEPTED: &[u16] = &[200, 201, 202];
+
+/// What a look at a manifest tells.
+enum Look {
+    /// All of its descriptor.
+    Told(Descriptor),
+    /// That something is there.
+    There,
+    /// Nothing.
+    Silent,
+}
 
 /// What became of a deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,14 +32,29 @@ pub enum Deletion {
 }
 
 impl Repository {
-    /// What a tag or digest names, by one small request; `None` when there is nothing.
-    pub async fn head_manifest(&self, name: &str) -> Result<Option<Descriptor>> {
-        let found = self.read(0, |place| async move { place.head_manifest(name).await }).await;
+    /// What a tag or digest names, by one small request where that tells; `None` when there is
+    /// nothing.
+    pub async fn find_manifest(&self, name: &str) -> Result<Option<Descriptor>> {
+        let found = self.read(0, |place| async move { place.find_manifest(name).await }).await;
         // A mirror that lacks it says nothing about the primary, so absence travels as an error.
         match found {
             Ok(descriptor) => Ok(Some(descriptor)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// What a tag or digest names, as far as one small request to the primary tells: `None` is no
+    /// promise that there is nothing. For decisions that only save work.
+    ///
+    /// # Errors
+    /// Of the network, and of token servers and passwords.
+    pub async fn look_up_manifest(&self, name: &str) -> Result<Option<Descriptor>> {
+        match self.primary().look_up_manifest(name).await? {
+            Look::Told(descriptor) => Ok(Some(descriptor)),
+            Look::Silent => Ok(None),
+            // Worth the second request: it may spare the whole copy.
+            Look::There => Ok(self.primary().manifest(name).await.ok().map(|it| it.descriptor())),
         }
     }
 
@@ -62,32 +88,38 @@ impl Place {
             .header(ACCEPT, MediaType::ACCEPT_MANIFESTS)
     }
 
-    pub(super) async fn head_manifest(&self, name: &str) -> Result<Descriptor> {
-        let call = self.manifest_call(Method::HEAD, name, &[200, 405]);
+    async fn find_manifest(&self, name: &str) -> Result<Descriptor> {
+        match self.look_up_manifest(name).await? {
+            Look::Told(descriptor) => Ok(descriptor),
+            Look::Silent | Look::There => Ok(self.manifest(name).await?.descriptor()),
+        }
+    }
+
+    async fn look_up_manifest(&self, name: &str) -> Result<Look> {
+        let call = self.manifest_call(Method::HEAD, name, LOOK);
         let answer = self.server.send(&call).await?;
+        if answer.status() != StatusCode::OK {
+            return Ok(Look::Silent);
+        }
         let told = (
             answer.header("docker-content-digest").and_then(|text| text.parse::<Digest>().ok()),
             answer.header("content-type").map(MediaType::parse),
             answer.length(),
         );
-        if answer.status() == StatusCode::OK
-            && let (Some(digest), Some(media_type), Some(size)) = told
-            && media_type.is_manifest()
-        {
-            if name.contains(':') && digest.to_string() != name {
-                let text = format!("asked for {name}, was told of {digest}");
-                return Err(answer.wrong(ErrorKind::Corrupt, text));
+        Ok(match told {
+            (Some(digest), Some(media_type), Some(size))
+                if media_type.is_manifest() && (is_tag(name) || digest.to_string() == name) =>
+            {
+                Look::Told(Descriptor::new(media_type, digest, size))
             }
-            return Ok(Descriptor::new(media_type, digest, size));
-        }
-        // Not every registry answers HEAD, or tells all that is in a descriptor.
-        Ok(self.manifest(name).await?.descriptor())
+            _ => Look::There,
+        })
     }
 
     pub(super) async fn manifest(&self, name: &str) -> Result<Manifest> {
         let wanted = name.parse::<Digest>().ok();
         let call = self.manifest_call(Method::GET, name, &[200]);
-        let answer = self.server.send(&call).await?;
+        let answer = self.server.send(&call).await?.data()?;
         let place = answer.place.clone();
         let declared = answer.header("content-type").map(MediaType::parse);
         let told = answer.header("docker-content-digest").and_then(|text| text.parse().ok());
@@ -104,6 +136,9 @@ impl Place {
             (Err(_), Some(expected)) if !expected.matches(&raw) => {
                 Err(mismatch(place, expected, &Digest::compute(algorithm, &raw)))
             }
+            (Err(_), _) if is_page(&raw) => {
+                Err(Error::caused(ErrorKind::Unsupported, place, WEB_PAGE))
+            }
             (Err(error), _) => Err(error.while_doing(place)),
         }
     }
@@ -116,8 +151,9 @@ impl Place {
         let call = Call { body: super::body::Body::Bytes(manifest.raw().clone()), ..call };
         let answer = self.server.send(&call).await?;
         let stored = answer.header("docker-content-digest").and_then(|text| text.parse().ok());
+        // Registries name what has a tag by an algorithm of their choice.
         if let Some(stored) = stored
-            && stored != *manifest.digest()
+            && !manifest.has_digest(&stored)
         {
             return Err(mismatch(answer.place, manifest.digest(), &stored));
         }
@@ -141,6 +177,6 @@ impl Place {
 }
 
 fn mismatch(place: String, expected: &Digest, found: &Digest) -> Error {
-    let text = format!("expected manifest {expected}, got {found}");
+    let text = format!("expected manifest {expected}, found {found}");
     Error::caused(ErrorKind::Corrupt, place, text)
 }

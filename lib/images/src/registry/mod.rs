@@ -27,6 +27,7 @@ mod manifests;
 mod options;
 mod pages;
 mod pieces;
+mod proxy;
 mod referrers;
 mod repository;
 mod resolve;
@@ -40,12 +41,14 @@ mod token;
 mod upload;
 mod wire;
 
+pub use address::AddressClass;
 pub use client::Client;
 pub use file::percent_decoded;
 pub use file::{FetchedFile, FileRequest, Validators, WebAddress};
 pub use manifests::Deletion;
 pub use options::{
-    Access, ClientOptions, FindCertificates, FindCredential, FindEndpoints, Timeouts,
+    Access, ClientOptions, FindCertificates, FindCredential, FindEndpoints, FindTokenServers,
+    Timeouts,
 };
 pub use repository::Repository;
 pub use upload::{Mount, UploadSession};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Certificates, Credential, Endpoint, Secret, Use};
+use crate::config::{Certificates, Credential, Endpoint, ProxyVariables, Secret, Use};
 use crate::error::Result;
 use crate::progress::{Listener, Silent};
 use crate::spec::Reference;
@@ -15,6 +15,9 @@ pub type FindCredential = Arc<dyn Fn(&str, &str) -> Result<Credential> + Send + 
 pub type FindEndpoints = Arc<dyn Fn(&Reference, Use) -> Result<Vec<Endpoint>> + Send + Sync>;
 /// Finds the certificates for a registry (`host[:port]`).
 pub type FindCertificates = Arc<dyn Fn(&str) -> Result<Certificates> + Send + Sync>;
+
+/// Finds the token servers that a person has allowed for a registry (`host[:port]`).
+pub type FindTokenServers = Arc<dyn Fn(&str) -> Vec<String> + Send + Sync>;
 
 /// How a [`Client`](super::Client) behaves. The default asks everybody anonymously.
 #[derive(Clone)]
@@ -27,9 +30,11 @@ pub struct ClientOptions {
     pub certificates: FindCertificates,
     /// More headers for the registries themselves (and no other host).
     pub headers: Vec<(String, Secret)>,
-    /// Hosts besides a registry's own domain that may be its token server and so be told its
-    /// credentials; they may lie in a private network.
-    pub token_servers: Vec<String>,
+    /// Hosts (`host[:port]`) outside a registry's own domain that may be its token server and so
+    /// receive its credentials; they may have any address.
+    pub token_servers: FindTokenServers,
+    /// Through which proxies servers are reached.
+    pub proxies: ProxyVariables,
     /// Speak plain HTTP with registries on this machine, as everybody's custom is.
     pub plain_loopback: bool,
     /// Fetch layers that the registry lacks from the `urls` of their descriptors.
@@ -94,7 +99,8 @@ impl Default for ClientOptions {
             endpoints: Arc::new(|name, _| Ok(vec![itself(name)])),
             certificates: Arc::new(|_| Ok(Certificates::default())),
             headers: Vec::new(),
-            token_servers: Vec::new(),
+            token_servers: Arc::new(|_| Vec::new()),
+            proxies: ProxyVariables::default(),
             plain_loopback: true,
             foreign_layers: false,
             retry_times: 4,

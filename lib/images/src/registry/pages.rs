@@ -1,32 +1,43 @@
 //! Lists that come in pages (RFC 8288 `Link` headers with `rel="next"`).
 //!
 //! Promise: the next page is asked of the registry itself, whatever its link says; a list ends
-//! after a bounded number of pages, and a page that was seen before is an error.
+//! after a bounded number of pages and bytes, and a page that was seen before is an error. What
+//! cannot be followed is an error too: half a list is worse than none.
 
 use std::collections::HashSet;
 
 use http::Method;
+use http::header::LINK;
 use reqwest::Url;
 
-use super::address::same_host;
 use super::auth::Errand;
 use super::exchange::Answer;
 use super::failure::clean;
-use super::server::{Call, Server, Target};
+use super::server::{Call, LOOK, Server, Target};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Most pages of one list.
-const MAX_PAGES: usize = 1000;
-/// Largest page.
-const MAX_PAGE: u64 = 8 << 20;
+const MAX_PAGES: usize = 10_000;
 
 /// A list that is being read.
 pub(super) struct Pages<'a> {
     server: &'a Server,
     errand: Errand,
     accept: &'static str,
-    next: Option<String>,
+    /// Largest page in bytes.
+    limit: u64,
+    next: Option<Next>,
     seen: HashSet<String>,
+}
+
+/// What to ask for next.
+enum Next {
+    /// This page.
+    Page(String),
+    /// The first page in a size of our choice, or as the registry likes where it refuses that.
+    First { sized: String, plain: String },
+    /// A page that no link has named: none is there if it is refused.
+    Guess(String),
 }
 
 /// One page.
@@ -34,29 +45,58 @@ pub(super) struct Page {
     /// `GET https://…`.
     pub(super) place: String,
     pub(super) body: bytes::Bytes,
+    /// Whether a link names a further one.
+    pub(super) has_next: bool,
 }
 
 impl<'a> Pages<'a> {
-    /// The list that begins at `path`.
+    /// The list that begins at `path`, in pages of at most `limit` bytes.
     pub(super) fn new(
         server: &'a Server,
         errand: Errand,
         path: String,
         accept: &'static str,
+        limit: u64,
     ) -> Pages<'a> {
-        Pages { server, errand, accept, next: Some(path), seen: HashSet::new() }
+        let next = Some(Next::Page(path));
+        Pages { server, errand, accept, limit, next, seen: HashSet::new() }
+    }
+
+    /// The same, asked for in pages of `count` entries where the registry allows that.
+    pub(super) fn sized(self, path: &str, count: usize) -> Pages<'a> {
+        let next = Next::First { sized: format!("{path}?n={count}"), plain: path.to_owned() };
+        Pages { next: Some(next), ..self }
+    }
+
+    /// Goes on with a page that no link has named, if the registry has one.
+    pub(super) fn guess(&mut self, path: String) {
+        if !self.seen.contains(&path) {
+            self.next = Some(Next::Guess(path));
+        }
     }
 
     /// The next page, if there is one.
     pub(super) async fn next(&mut self) -> Result<Option<Page>> {
-        let Some(path) = self.next.take() else { return Ok(None) };
-        let call = Call::new(Method::GET, Target::Path(path.clone()), self.errand.clone(), &[200])
-            .header(http::header::ACCEPT, self.accept);
-        let answer = self.server.send(&call).await?;
+        let (path, answer) = match self.next.take() {
+            None => return Ok(None),
+            Some(Next::Page(path)) => (path.clone(), self.ask(path, &[200]).await?),
+            Some(Next::First { sized, plain }) => match self.ask(sized.clone(), LOOK).await? {
+                answer if answer.status() == http::StatusCode::OK => (sized, answer),
+                refused => {
+                    refused.drain().await;
+                    (plain.clone(), self.ask(plain, &[200]).await?)
+                }
+            },
+            Some(Next::Guess(path)) => match self.ask(path.clone(), LOOK).await? {
+                answer if answer.status() == http::StatusCode::OK => (path, answer),
+                _ => return Ok(None),
+            },
+        };
+        let answer = answer.data()?;
         let place = answer.place.clone();
+        let next = next_path(&answer)?;
         self.seen.insert(path);
-        self.next = next_path(&answer)?;
-        if let Some(next) = &self.next
+        if let Some(next) = &next
             && (self.seen.contains(next) || self.seen.len() >= MAX_PAGES)
         {
             let why = if self.seen.contains(next) {
@@ -66,58 +106,100 @@ impl<'a> Pages<'a> {
             };
             return Err(Error::caused(ErrorKind::Invalid, place, why));
         }
-        let body = answer.bytes(MAX_PAGE).await.map_err(|failure| failure.error)?;
-        Ok(Some(Page { place, body }))
+        let has_next = next.is_some();
+        self.next = next.map(Next::Page);
+        let body = answer.bytes(self.limit).await.map_err(|failure| failure.error)?;
+        Ok(Some(Page { place, body, has_next }))
+    }
+
+    async fn ask(&self, path: String, expected: &'static [u16]) -> Result<Answer> {
+        let call = Call::new(Method::GET, Target::Path(path), self.errand.clone(), expected);
+        self.server.send(&call.header(http::header::ACCEPT, self.accept)).await
     }
 }
 
 /// Path and query of the next page.
 fn next_path(answer: &Answer) -> Result<Option<String>> {
-    for header in answer.headers("link") {
-        if let Some(target) = parse_link(header) {
-            let next = resolve_next(&answer.url, target);
-            return next.map(Some).map_err(|error| error.while_doing(answer.place.clone()));
-        }
+    let headers = answer.raw_headers(LINK.as_str());
+    let headers: Vec<_> = headers.map(String::from_utf8_lossy).collect();
+    match find_next(headers.iter().map(AsRef::as_ref)) {
+        None => Ok(None),
+        Some(target) => resolve_next(&answer.url, &target)
+            .map(Some)
+            .map_err(|error| error.while_doing(answer.place.clone())),
     }
-    Ok(None)
 }
 
-/// Behind proxies servers often err about scheme and port, so of those the registry's own count;
-/// another host is never asked.
+/// Servers behind proxies often err about their scheme, host, port and path, so only what follows
+/// the API's own path counts of a link; it is asked of the registry at its own address.
 fn resolve_next(asked: &Url, target: &str) -> Result<String> {
     let refuse = |why: &str| {
-        Error::invalid(format!("the link to the next page {:?} {why}", clean(target, 200)))
+        let target = clean(target, 200);
+        Err(Error::invalid(format!("cannot follow the link to the next page {target:?}: {why}")))
     };
-    let url = asked.join(target).map_err(|_| refuse("is no URL"))?;
-    if !same_host(asked, &url) {
-        return Err(refuse("leads to another host"));
-    }
-    if !url.path().starts_with("/v2/") {
-        return Err(refuse("leads out of the registry's API"));
+    let url = match asked.join(target) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => url,
+        _ => return refuse("not an http or https URL"),
+    };
+    // The API may lie below another path where the link was made.
+    let path = match url.path().find("/v2/") {
+        Some(start) => &url.path()[start..],
+        None => return refuse("not a path of the registry API"),
+    };
+    let is_same_list = path.rsplit('/').next() == asked.path().rsplit('/').next();
+    if !is_same_list {
+        return refuse("not a page of the same list");
     }
     Ok(match url.query() {
-        Some(query) => format!("{}?{query}", url.path()),
-        None => url.path().to_owned(),
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
     })
 }
 
-/// The target of the link whose relation is `next`, if a header has one.
-fn parse_link(header: &str) -> Option<&str> {
+/// The target of the link to the next page, if there is one: that with the relation `next`, in
+/// whatever spelling, or the only one that does not say what it is for.
+fn find_next<'a>(headers: impl Iterator<Item = &'a str>) -> Option<String> {
+    let links: Vec<Link<'_>> = headers.flat_map(parse_links).collect();
+    let named = links.iter().find(|link| {
+        let relations = link.relations.iter().flat_map(|rel| rel.split_ascii_whitespace());
+        relations.into_iter().any(|relation| relation.eq_ignore_ascii_case("next"))
+    });
+    let unnamed = || match links.as_slice() {
+        [only] if only.relations.is_empty() => Some(only),
+        _ => None,
+    };
+    named.or_else(unnamed).map(|link| link.target.trim().to_owned())
+}
+
+#[derive(Debug, PartialEq)]
+struct Link<'a> {
+    target: &'a str,
+    /// The values of `rel`, unquoted.
+    relations: Vec<&'a str>,
+}
+
+fn parse_links(header: &str) -> Vec<Link<'_>> {
+    let mut links = Vec::new();
     let mut rest = header;
-    loop {
-        let (target, after) = rest.split_once('<')?.1.split_once('>')?;
+    while let Some((_, link)) = rest.split_once('<') {
+        let Some((target, after)) = link.split_once('>') else { break };
         // Commas separate links, but may stand in a target: so the next `<` ends the parameters.
         let end = after.find('<').unwrap_or(after.len());
-        let is_next = after[..end].split([';', ',']).any(|parameter| {
-            parameter.split_once('=').is_some_and(|(name, value)| {
-                name.trim().eq_ignore_ascii_case("rel") && value.trim().trim_matches('"') == "next"
-            })
-        });
-        if is_next {
-            return Some(target);
-        }
+        links.push(Link { target, relations: relations(&after[..end]) });
         rest = &after[end..];
     }
+    // Some leave the brackets out.
+    if links.is_empty() && !header.trim().is_empty() && !header.contains('<') {
+        let (target, after) = header.split_once(';').unwrap_or((header, ""));
+        links.push(Link { target, relations: relations(after) });
+    }
+    links
+}
+
+fn relations(parameters: &str) -> Vec<&str> {
+    let parameters = parameters.split([';', ',']).filter_map(|one| one.split_once('='));
+    let of_kind = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("rel"));
+    of_kind.map(|(_, value)| value.trim().trim_matches(['"', '\''])).collect()
 }
 
 #[cfg(test)]
@@ -127,15 +209,28 @@ mod tests {
 
     #[test]
     fn links() {
-        for (header, target) in [
-            (r#"</v2/_catalog?n=1&last=a>; rel="next""#, Some("/v2/_catalog?n=1&last=a")),
-            ("<x>;rel=next", Some("x")),
-            (r#"<a>; rel="prev", <b,c>; title=t; rel="next""#, Some("b,c")),
-            (r#"<a>; rel="prev""#, None),
-            ("", None),
-            ("<a", None),
+        for (headers, target) in [
+            (&[r#"</v2/_catalog?n=1&last=a>; rel="next""#][..], Some("/v2/_catalog?n=1&last=a")),
+            (&["<x>;rel=next"], Some("x")),
+            (&["<x>; rel='next'"], Some("x")),
+            (&[r#"<x>; REL = "Next""#], Some("x")),
+            (&[r#"<x>; rel="last next""#], Some("x")),
+            (&[r#"<x>; title="a"; rel=next; type=y"#], Some("x")),
+            (&[r#"<a>; rel="prev", <b,c>; title=t; rel="next""#], Some("b,c")),
+            (&[r#"<a>; rel="first""#, r#"<b>; rel="next""#], Some("b")),
+            (&["<x>"], Some("x")),
+            (&["< x >; title=page"], Some("x")),
+            (&["/v2/a/tags/list?last=x; rel=next"], Some("/v2/a/tags/list?last=x")),
+            (&["/v2/a/tags/list?last=x"], Some("/v2/a/tags/list?last=x")),
+            (&["<a>", "<b>"], None),
+            (&[r#"<a>; rel="prev""#], None),
+            (&[r#"<a>; rel="nextish""#], None),
+            (&["rel=next"], Some("rel=next")),
+            (&[""], None),
+            (&["<a"], None),
+            (&[], None),
         ] {
-            assert_eq!(parse_link(header), target, "{header}");
+            assert_eq!(find_next(headers.iter().copied()).as_deref(), target, "{headers:?}");
         }
     }
 
@@ -145,11 +240,17 @@ mod tests {
         for (target, path) in [
             ("/v2/a/tags/list?last=x%2Fy", Some("/v2/a/tags/list?last=x%2Fy")),
             ("list?n=2", Some("/v2/a/tags/list?n=2")),
+            ("?n=2&last=b", Some("/v2/a/tags/list?n=2&last=b")),
             ("http://r.example:8080/v2/a/tags/list?n=2", Some("/v2/a/tags/list?n=2")),
-            ("https://evil.example/v2/a/tags/list", None),
-            ("//evil.example/v2/", None),
+            ("https://inner.invalid/v2/a/tags/list?last=x", Some("/v2/a/tags/list?last=x")),
+            ("//inner.invalid/v2/a/tags/list", Some("/v2/a/tags/list")),
+            ("/artifactory/api/docker/local/v2/a/tags/list?last=x", Some("/v2/a/tags/list?last=x")),
+            ("/v2/b/tags/list?last=x", Some("/v2/b/tags/list?last=x")),
+            ("/v2/", None),
+            ("/v2/a/manifests/1", None),
             ("/logout", None),
-            ("file:///v2/", None),
+            ("file:///v2/a/tags/list", None),
+            ("http://", None),
         ] {
             assert_eq!(resolve_next(&asked, target).ok().as_deref(), path, "{target}");
         }

@@ -1,9 +1,10 @@
 //! Uploads in acknowledged pieces: for content whose digest is known only at its end, and for
-//! blobs so large that a cut should cost one piece and not all.
+//! blobs so large that a cut should cost one piece and not all; and for registries that take no
+//! other uploads.
 //!
 //! A piece is held in memory until the registry says that it has it, while the next one is made;
-//! at most two uploads of a client are in pieces at once, so memory stays flat. Where the registry lost the upload, a known
-//! blob begins anew. Uses `journal` to go on in another process.
+//! at most two uploads of a client are in pieces at once, so memory stays flat. Where the registry
+//! lost the upload, a known blob begins anew. Uses `journal` to go on in another process.
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -146,6 +147,28 @@ impl Repository {
     }
 }
 
+impl Place {
+    /// Puts a blob in acknowledged pieces and finishes with an empty request, for registries that
+    /// take no bytes with that.
+    pub(super) async fn put_by_patch(
+        &self,
+        digest: &Digest,
+        body: &Body,
+        session: Option<UploadSession>,
+    ) -> Result<()> {
+        // A body that lies in memory already needs no room there.
+        let _slot = match body {
+            Body::Stream { .. } => self.server.piece_slot().await,
+            _ => None,
+        };
+        let mut upload = Upload::begin(self, session).await?;
+        match upload.send_all(body, self.server.piece).await {
+            Ok(()) => upload.finish(digest).await.map_err(Error::from),
+            Err(error) => Err(upload.abandoned(error).await),
+        }
+    }
+}
+
 /// The verified content from `position` on, and the hash over what comes before where it is worth
 /// noting: where reading that again would cost a download. Local content is read again and dropped.
 async fn open_at(
@@ -223,6 +246,20 @@ impl Upload<'_> {
         Ok(Upload { place, session, held: 0, inherited: false })
     }
 
+    /// Sends a whole body.
+    async fn send_all(&mut self, body: &Body, piece: usize) -> Result<()> {
+        let Some(stream) = body.open().await? else { return Ok(()) };
+        let mut content = Pieces::new(stream);
+        let size = piece.max(self.session.least_piece).clamp(1, MAX_PIECE);
+        let mut next = content.next(size).await?;
+        while !next.is_empty() {
+            let (sent, following) = tokio::join!(self.send(next), content.next(size));
+            sent?;
+            next = following?;
+        }
+        Ok(())
+    }
+
     /// Sends one piece until the registry has all of it.
     async fn send(&mut self, piece: Piece) -> Result<(), Broken> {
         let start = self.held;
@@ -275,7 +312,7 @@ impl Upload<'_> {
         let location = self.session.location.clone();
         let mut call = self
             .place
-            .upload_call(Method::PATCH, location, &[201, 202, 204, 416])
+            .upload_call(Method::PATCH, location, &[200, 201, 202, 204, 416])
             .header(CONTENT_RANGE, &format!("{}-{}", self.held, end - 1));
         call.body = Body::Chunks(piece.0);
         call.bulk = true;
@@ -285,7 +322,11 @@ impl Upload<'_> {
             return Err(Failure::lasting(error));
         }
         self.session.follow(&answer).map_err(Failure::lasting)?;
-        let held = held(&answer).unwrap_or(end);
+        let held = match held(&answer) {
+            // `0-0` for one byte; taken for none it would never be more.
+            Some(0) if end == 1 => 1,
+            held => held.unwrap_or(end),
+        };
         answer.drain().await;
         Ok(held)
     }

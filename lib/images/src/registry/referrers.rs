@@ -22,6 +22,8 @@ use crate::spec::{
 
 /// Most referrers of one manifest.
 const MAX_REFERRERS: usize = 10_000;
+/// Most bytes of one list of referrers.
+const MAX_BYTES: usize = 16 << 20;
 /// How often the fallback tag is written when other clients write it too.
 const MAX_REWRITES: usize = 5;
 const INDEX: MediaType = MediaType::Index(Dialect::Oci);
@@ -100,8 +102,9 @@ impl Place {
             query.query_pairs_mut().append_pair("artifactType", wanted);
             path = format!("{path}?{}", query.query().unwrap_or_default());
         }
-        let mut pages = Pages::new(&self.server, self.errand.clone(), path, ACCEPT_INDEX);
-        let mut found = Vec::new();
+        let errand = self.errand.clone();
+        let mut pages = Pages::new(&self.server, errand, path, ACCEPT_INDEX, MAX_MANIFEST);
+        let (mut found, mut bytes) = (Vec::new(), 0);
         loop {
             let page = match pages.next().await {
                 Ok(Some(page)) => page,
@@ -113,8 +116,9 @@ impl Place {
                 Err(error) => return Err(error),
             };
             self.lists_referrers.get_or_init(|| true);
+            bytes += page.body.len();
             found.extend(read_index(page.body).map_err(|error| error.while_doing(page.place))?);
-            if found.len() > MAX_REFERRERS {
+            if found.len() > MAX_REFERRERS || bytes > MAX_BYTES {
                 return Err(too_many(subject));
             }
         }
@@ -257,7 +261,9 @@ fn is_unknown(error: &Error) -> bool {
 }
 
 fn too_many(subject: &Digest) -> Error {
-    Error::invalid(format!("{subject} has more than {MAX_REFERRERS} referrers"))
+    Error::invalid(format!(
+        "{subject} has more than {MAX_REFERRERS} referrers, or more than {MAX_BYTES} bytes of them"
+    ))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Host names to addresses, with private ones refused where a server chose the name.
+//! Host names to addresses, with those refused that the server which chose the name may not send to.
 //!
 //! The check is made on the very addresses that are then connected to, so a name that changes its
 //! meaning between check and use gains nothing.
@@ -9,31 +9,32 @@ use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::address;
+use super::address::AddressClass;
 use crate::error::{Error, ErrorKind};
 
 /// Resolves names that a person or a server has given.
 #[derive(Clone, Debug)]
 pub(super) struct Resolver {
-    /// Names that may lie anywhere; `None` when every name may.
-    pub(super) exempt: Option<Arc<[String]>>,
+    /// The class of the server that chose the names; `None` where a person did.
+    pub(super) sender: Option<AddressClass>,
+    /// Names that may have any address.
+    pub(super) exempt: Arc<[String]>,
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let guarded = match &self.exempt {
-            Some(exempt) => !exempt.iter().any(|host| host.eq_ignore_ascii_case(name.as_str())),
-            None => false,
-        };
+        let is_exempt = self.exempt.iter().any(|host| host.eq_ignore_ascii_case(name.as_str()));
+        let sender = self.sender.filter(|_| !is_exempt);
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0))
                 .await
                 .map_err(|error| explain(name.as_str(), error))?
                 .collect();
-            if guarded
-                && let Some(private) = found.iter().find(|found| !address::is_public(found.ip()))
-            {
-                return Err(refused(name.as_str(), private.ip()).into());
+            if let Some(sender) = sender {
+                let may_be = |found: &&SocketAddr| sender.may_send_to(AddressClass::of(found.ip()));
+                if let Some(out_of_reach) = found.iter().find(|found| !may_be(found)) {
+                    return Err(refused(name.as_str(), out_of_reach.ip(), sender).into());
+                }
             }
             Ok(Box::new(found.into_iter()) as Addrs)
         })
@@ -45,19 +46,24 @@ fn explain(name: &str, error: io::Error) -> Box<dyn std::error::Error + Send + S
     let text = error.to_string();
     let unknown = ["not known", "No address associated", "does not resolve", "NXDOMAIN"];
     match unknown.iter().any(|sign| text.contains(sign)) {
-        true => Error::new(ErrorKind::Unavailable, format!("there is no host {name}")).into(),
+        true => Error::new(ErrorKind::Unavailable, format!("host {name} not found")).into(),
         false => error.into(),
     }
 }
 
-/// What is said when a server sends us to an address that it may not choose.
-pub(super) fn refused(host: &str, address: IpAddr) -> Error {
+/// What is said when a server of class `sender` sends us to an address that it may not choose.
+pub(super) fn refused(host: &str, address: IpAddr, sender: AddressClass) -> Error {
+    let class = AddressClass::of(address).adjective();
     let what = if host.trim_matches(['[', ']']) == address.to_string() {
-        format!("{address} is a private address")
+        format!("{address} is a {class} address")
     } else {
-        format!("{host} has the private address {address}")
+        format!("{host} has the {class} address {address}")
     };
-    Error::new(ErrorKind::Denied, format!("{what}, and a server may not choose one for us"))
+    let sender = sender.adjective();
+    Error::new(
+        ErrorKind::Denied,
+        format!("{what}: a server at a {sender} address may not send us there"),
+    )
 }
 
 #[cfg(test)]
@@ -65,20 +71,29 @@ pub(super) fn refused(host: &str, address: IpAddr) -> Error {
 mod tests {
     use super::*;
 
-    async fn resolve(exempt: Option<&[&str]>, name: &str) -> Result<Vec<IpAddr>, String> {
-        let exempt = exempt.map(|names| names.iter().map(ToString::to_string).collect());
+    async fn resolve(
+        sender: Option<AddressClass>,
+        exempt: &[&str],
+        name: &str,
+    ) -> Result<Vec<IpAddr>, String> {
+        let exempt = exempt.iter().map(ToString::to_string).collect();
         let name: Name = name.parse().unwrap();
-        match (Resolver { exempt }).resolve(name).await {
+        match (Resolver { sender, exempt }).resolve(name).await {
             Ok(found) => Ok(found.map(|address| address.ip()).collect()),
             Err(error) => Err(error.to_string()),
         }
     }
 
     #[tokio::test]
-    async fn a_name_for_this_machine_is_refused_unless_a_person_gave_it() {
-        assert!(resolve(None, "localhost").await.unwrap().iter().all(IpAddr::is_loopback));
-        assert!(resolve(Some(&["LOCALHOST"]), "localhost").await.is_ok());
-        let error = resolve(Some(&["other"]), "localhost").await.unwrap_err();
-        assert!(error.starts_with("localhost has the private address "), "{error}");
+    async fn a_name_for_this_machine_is_refused_unless_this_machine_or_a_person_gave_it() {
+        let given = resolve(None, &[], "localhost").await.unwrap();
+        assert!(given.iter().all(IpAddr::is_loopback));
+        assert!(resolve(Some(AddressClass::Public), &["LOCALHOST"], "localhost").await.is_ok());
+        assert!(resolve(Some(AddressClass::Loopback), &[], "localhost").await.is_ok());
+        for sender in [AddressClass::Public, AddressClass::Private, AddressClass::LinkLocal] {
+            let error = resolve(Some(sender), &["other"], "localhost").await.unwrap_err();
+            assert!(error.starts_with("localhost has the loopback address "), "{error}");
+            assert!(error.contains(sender.adjective()), "{error}");
+        }
     }
 }

@@ -23,7 +23,7 @@ use super::gate::Gate;
 use super::options::{ClientOptions, Timeouts};
 use super::retry::{Patience, persist};
 use super::tls::Trust;
-use super::wire::{Net, Wire};
+use super::wire::{Net, Wires};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Event, Listener};
 use crate::spec::{DOCKER_HUB, Digest};
@@ -48,6 +48,11 @@ pub(super) enum Target {
     Url(Url),
 }
 
+/// The expectation of a request that only looks ahead: whatever the answer is, it decides
+/// nothing. Many registries refuse HEAD to those whom they serve GET, or answer it wrongly. Wrong
+/// passwords and "too many requests" still are failures: both count the attempts.
+pub(super) const LOOK: &[u16] = &[];
+
 /// A request to a registry and what to make of its answer.
 #[derive(Clone)]
 pub(super) struct Call {
@@ -57,9 +62,10 @@ pub(super) struct Call {
     pub(super) body: Body,
     /// Much is to be moved.
     pub(super) bulk: bool,
-    /// Say nothing of who we are, whatever the target.
-    pub(super) anonymous: bool,
-    /// The statuses that are answers; every other is a failure.
+    /// The target stands in an image: it learns nothing of who we are, and must be public unless
+    /// it is the registry itself.
+    pub(super) from_content: bool,
+    /// The statuses that are answers; every other is a failure. See [`LOOK`] for none.
     pub(super) expected: &'static [u16],
     pub(super) errand: Errand,
 }
@@ -77,7 +83,7 @@ impl Call {
             headers: HeaderMap::new(),
             body: Body::Empty,
             bulk: false,
-            anonymous: false,
+            from_content: false,
             expected,
             errand,
         }
@@ -99,7 +105,22 @@ impl Call {
             body: self.body.clone(),
             bulk: self.bulk,
             follow: true,
+            from_content: self.from_content,
         })
+    }
+
+    fn is_look(&self) -> bool {
+        self.expected.is_empty()
+    }
+
+    /// Whether an answer is one that the caller can use.
+    fn accepts(&self, status: StatusCode, shown: Option<&HeaderValue>) -> bool {
+        if !self.is_look() {
+            return self.expected.contains(&status.as_u16());
+        }
+        let password = shown.is_some_and(|shown| shown.as_bytes().starts_with(b"Basic "));
+        let wrong_password = status == StatusCode::UNAUTHORIZED && password;
+        status != StatusCode::TOO_MANY_REQUESTS && !wrong_password
     }
 
     /// The same with one more header. `value` must be made of ASCII that we chose ourselves.
@@ -114,7 +135,7 @@ impl Call {
 /// One registry and what is known of it.
 pub(super) struct Server {
     net: Arc<Net>,
-    home: Wire,
+    wires: Wires,
     /// The addresses that it may have, in the order to try them.
     candidates: Vec<Url>,
     settled: OnceLock<Url>,
@@ -132,6 +153,10 @@ pub(super) struct Server {
     /// Pairs of repositories between which nothing can be mounted.
     refused_mounts: Mutex<HashSet<(String, String)>>,
     pieces: Semaphore,
+    /// Whether it takes a blob in one request, once that is known.
+    pub(super) whole_uploads: OnceLock<bool>,
+    /// Size of a piece where a blob is uploaded in pieces.
+    pub(super) piece: usize,
     /// Held while a fallback tag of referrers is rewritten.
     pub(super) rewriting: tokio::sync::Mutex<()>,
 }
@@ -144,6 +169,7 @@ impl Server {
         options: &ClientOptions,
     ) -> Result<Server> {
         let certificates = (options.certificates)(registry)?;
+        let token_servers = (options.token_servers)(registry);
         let is_bare = certificates.authorities.is_empty() && certificates.identities.is_empty();
         let candidates = candidates(registry, insecure, options.plain_loopback && is_bare)?;
         let settled = OnceLock::new();
@@ -152,11 +178,14 @@ impl Server {
         }
         Ok(Server {
             net,
-            home: Wire::named(Trust { anyone: insecure, certificates }),
+            wires: Wires::new(
+                Trust { anyone: insecure, certificates: Arc::new(certificates), is_peer: false },
+                &token_servers,
+            ),
             candidates,
             settled,
             settling: tokio::sync::Mutex::default(),
-            authorizer: Authorizer::new(registry, options),
+            authorizer: Authorizer::new(registry, token_servers, options),
             reads: Gate::new(options.connections),
             writes: Gate::new(options.connections),
             patience: Patience::new(options),
@@ -167,6 +196,8 @@ impl Server {
             holders: Mutex::default(),
             refused_mounts: Mutex::default(),
             pieces: Semaphore::new(UPLOADS_IN_PIECES),
+            whole_uploads: OnceLock::new(),
+            piece: options.chunk,
             rewriting: tokio::sync::Mutex::default(),
         })
     }
@@ -227,9 +258,9 @@ impl Server {
 
     async fn ask(&self, base: &Url, call: &Call) -> Result<Answer, Failure> {
         let request = call.request(base)?;
-        let (net, home, timeouts) = (&*self.net, &self.home, &self.timeouts);
-        let line = Line { net, home, host: base, timeouts, progress: &self.progress };
-        if call.anonymous {
+        let (net, wires, timeouts) = (&*self.net, &self.wires, &self.timeouts);
+        let line = Line { net, wires, host: base, timeouts, progress: &self.progress };
+        if call.from_content {
             let nothing = Secrets { origin: base, headers: HeaderMap::new() };
             return expected(line.exchange(&request, &nothing).await?, call, None).await;
         }
@@ -239,14 +270,20 @@ impl Server {
         let mut answer = self.exchange(&line, &request, shown.as_ref()).await?;
         if is_challenge(&answer, base) {
             let challenges = challenge::parse(answer.headers("www-authenticate"));
-            let refusal = answer.refusal(&secrets(shown.as_ref())).await;
             let renewed =
                 authorizer.renew(&line, patience, &call.errand, &challenges, shown.as_ref()).await;
-            shown = renewed.map_err(Failure::lasting)?;
-            if shown.is_none() {
-                return Err(authorizer.refused(refusal, &call.errand));
-            }
-            answer = self.exchange(&line, &request, shown.as_ref()).await?;
+            answer = match renewed.map_err(Failure::lasting)? {
+                Some(renewed) => {
+                    answer.drain().await;
+                    shown = Some(renewed);
+                    self.exchange(&line, &request, shown.as_ref()).await?
+                }
+                None if call.accepts(answer.status(), shown.as_ref()) => return Ok(answer),
+                None => {
+                    let refusal = answer.refusal(&secrets(shown.as_ref())).await;
+                    return Err(authorizer.refused(refusal, &call.errand));
+                }
+            };
         }
         self.pass_on_warnings(&answer);
         let is_refused = is_challenge(&answer, base);
@@ -334,7 +371,7 @@ async fn expected(
     call: &Call,
     shown: Option<&HeaderValue>,
 ) -> Result<Answer, Failure> {
-    match call.expected.contains(&answer.status().as_u16()) {
+    match call.accepts(answer.status(), shown) {
         true => Ok(answer),
         false => Err(answer.refusal(&secrets(shown)).await),
     }
@@ -343,12 +380,13 @@ async fn expected(
 /// Whether the failure may mean that the other protocol, http or https, is spoken here.
 fn is_other_protocol(outcome: &Result<Answer, Failure>) -> bool {
     match outcome {
-        Ok(_) => false,
+        // What Go's server says to whoever speaks plain HTTP to it; to HEAD, without the text.
+        Ok(answer) => {
+            answer.status() == StatusCode::BAD_REQUEST && answer.place.starts_with("HEAD http://")
+        }
         Err(failure) => {
-            // What Go's server says to whoever speaks plain HTTP to it; to HEAD, without the text.
             let text = failure.error.chain();
-            let refused = text.starts_with("HEAD http://") && text.ends_with("400 Bad Request");
-            !failure.heard || refused || text.contains("HTTP request to an HTTPS server")
+            !failure.heard || text.contains("HTTP request to an HTTPS server")
         }
     }
 }

@@ -28,7 +28,17 @@ pub(super) struct Trust {
     /// Take any certificate.
     pub(super) anyone: bool,
     /// What the person keeps for the host.
-    pub(super) certificates: Certificates,
+    pub(super) certificates: Arc<Certificates>,
+    /// It is another host, which must not see the client certificates among these.
+    pub(super) is_peer: bool,
+}
+
+impl Trust {
+    /// How the hosts are met that this one sends us to: with the same authorities, but without
+    /// saying who we are.
+    pub(super) fn of_peers(&self) -> Trust {
+        Trust { anyone: self.anyone, certificates: self.certificates.clone(), is_peer: true }
+    }
 }
 
 impl Tls {
@@ -51,7 +61,8 @@ impl Tls {
             .map_err(unusable)?
             .dangerous()
             .with_custom_certificate_verifier(self.verifier(trust)?);
-        let mut config = match trust.certificates.identities.first() {
+        let identity = trust.certificates.identities.first().filter(|_| !trust.is_peer);
+        let mut config = match identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
                 let (chain, key) = read_identity(identity)?;

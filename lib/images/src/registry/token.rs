@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, StatusCode};
 use reqwest::Url;
 use serde_json::Value;
 
-use super::address::{same_domain, same_host};
+use super::address::{is_loopback_host, same_domain, same_host};
 use super::body::Body;
 use super::challenge::Challenge;
 use super::exchange::{Answer, Line, Request, Secrets};
@@ -35,8 +35,10 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// The name of this program in OAuth2.
 const CLIENT_ID: &str = "creel";
 
-/// Token servers of another domain than their registry's: (registry's domain, server's host).
-const KNOWN: &[(&str, &str)] = &[(".scw.cloud", "api.scaleway.com")];
+/// Token servers of another domain than their registry's: (end of the registry's host, server's
+/// host).
+const KNOWN: &[(&str, &str)] =
+    &[(".scw.cloud", "api.scaleway.com"), ("registry.hub.docker.com", "auth.docker.io")];
 
 /// Who hands out tokens for a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,25 +55,30 @@ pub(super) struct Token {
 }
 
 impl TokenServer {
-    /// The server that a `Bearer` challenge of the registry at `base` names.
-    pub(super) fn named_by(challenge: &Challenge, base: &Url) -> Result<TokenServer> {
+    /// The server that a `Bearer` challenge of the registry at `base` names; with `insecure` it
+    /// may be asked without encryption.
+    pub(super) fn named_by(
+        challenge: &Challenge,
+        base: &Url,
+        insecure: bool,
+    ) -> Result<TokenServer> {
         let realm = challenge.parameter("realm").unwrap_or_default();
         let refuse = |why: &str| {
             let realm = super::failure::clean(realm, 200);
             Error::invalid(format!("{base} names the token server {realm:?}, which {why}"))
         };
         if realm.is_empty() || realm.len() > MAX_REALM {
-            return Err(refuse("is no address"));
+            return Err(refuse("is not a URL"));
         }
-        let realm = base.join(realm).map_err(|_| refuse("is no address"))?;
+        let realm = base.join(realm).map_err(|_| refuse("is not a URL"))?;
         if !matches!(realm.scheme(), "http" | "https") || !realm.has_host() {
-            return Err(refuse("is no http(s) address"));
+            return Err(refuse("is not an http or https URL"));
         }
         if !realm.username().is_empty() || realm.password().is_some() {
-            return Err(refuse("holds credentials of its own"));
+            return Err(refuse("contains credentials"));
         }
-        if base.scheme() == "https" && realm.scheme() == "http" {
-            return Err(refuse("would be asked without encryption"));
+        if base.scheme() == "https" && realm.scheme() == "http" && !insecure {
+            return Err(refuse("is not encrypted"));
         }
         let service = challenge.parameter("service").filter(|service| !service.is_empty());
         Ok(TokenServer { realm, service: service.map(str::to_owned) })
@@ -89,10 +96,11 @@ impl TokenServer {
         });
         let is_known =
             KNOWN.iter().any(|(domain, server)| ours.ends_with(domain) && host == *server);
-        let is_private = self.realm.scheme() == "https";
+        let is_encrypted = self.realm.scheme() == "https";
         is_configured
             || same_host(&self.realm, base)
-            || (is_private && (is_known || same_domain(ours, host)))
+            || (is_loopback_host(ours) && is_loopback_host(host))
+            || (is_encrypted && (is_known || same_domain(ours, host)))
     }
 
     /// Asks for a token with `scopes`.
@@ -171,7 +179,15 @@ impl TokenServer {
 
 fn request(method: Method, url: Url) -> Request {
     let headers = HeaderMap::new();
-    Request { method, url, headers, body: Body::Empty, bulk: false, follow: true }
+    Request {
+        method,
+        url,
+        headers,
+        body: Body::Empty,
+        bulk: false,
+        follow: true,
+        from_content: false,
+    }
 }
 
 /// The header that proves who we are by name and password.
@@ -197,16 +213,17 @@ async fn read_reply(answer: Answer, secrets: &[String], asked: Instant) -> Resul
         return Err(answer.refusal(secrets).await);
     }
     let what = format!("the answer of the token server {}", shown(&answer.url));
+    let answer = answer.data().map_err(Failure::lasting)?;
     let bytes = answer.bytes(MAX_REPLY).await?;
     parse_reply(&bytes, asked).map_err(|error| Failure::lasting(error.while_doing(what)))
 }
 
 fn parse_reply(bytes: &[u8], asked: Instant) -> Result<Token> {
     let reply: Value = serde_json::from_slice(bytes)
-        .map_err(|error| Error::caused(ErrorKind::Invalid, "it is no JSON", error))?;
+        .map_err(|error| Error::caused(ErrorKind::Invalid, "it is not valid JSON", error))?;
     let text = |key| reply.get(key).and_then(Value::as_str).filter(|text: &&str| !text.is_empty());
     let token = text("token").or_else(|| text("access_token"));
-    let token = token.ok_or_else(|| Error::invalid("it holds no token"))?;
+    let token = token.ok_or_else(|| Error::invalid("it contains no token"))?;
     let life = match reply.get("expires_in") {
         Some(Value::Number(number)) => number.as_f64().unwrap_or_default() as u64,
         Some(Value::String(text)) => text.parse().unwrap_or_default(),
@@ -228,7 +245,7 @@ mod tests {
 
     fn named(base: &str, realm: &str) -> Result<TokenServer> {
         let header = format!("Bearer realm=\"{realm}\",service=\"s\"");
-        TokenServer::named_by(&challenge::parse([header.as_str()])[0], &url(base))
+        TokenServer::named_by(&challenge::parse([header.as_str()])[0], &url(base), false)
     }
 
     #[test]
@@ -240,6 +257,12 @@ mod tests {
             ("https://reg.example", "https://reg.example:8443/jwt/auth", true),
             ("https://reg.example", "/token", true),
             ("https://rg.fr-par.scw.cloud", "https://api.scaleway.com/t", true),
+            ("https://registry.hub.docker.com", "https://auth.docker.io/token", true),
+            ("http://registry.hub.docker.com", "http://auth.docker.io/token", false),
+            ("https://evil.com", "https://auth.docker.io/token", false),
+            ("http://127.0.0.1:5000", "http://localhost:5001/token", true),
+            ("http://localhost:5000", "http://127.0.0.2:5001/token", true),
+            ("https://10.0.0.1", "https://localhost/token", false),
             ("http://localhost:5000", "http://localhost:5001/token", true),
             ("http://reg.example", "https://auth.reg.example/token", true),
             ("http://reg.example.com", "http://auth.example.com/token", false),

@@ -6,6 +6,7 @@
 //! leads to another origin carries no credentials; what leads from https to http is refused, except
 //! for the registry's own host, which is then met by https (servers behind proxies err so).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::CONTENT_TYPE;
@@ -48,12 +49,9 @@ pub enum Mount {
 }
 
 impl Repository {
-    /// Lets the registry take a blob from its repository `from`, without moving a byte.
-    ///
-    /// # Errors
-    /// Only what would also keep the bytes from being sent; "not allowed" and "not there" are
-    /// [`Mount::Refused`].
-    pub async fn mount_blob(&self, digest: &Digest, from: &str) -> Result<Mount> {
+    /// Lets the registry take a blob from its repository `from`, without moving a byte. Whatever
+    /// keeps it from doing so is [`Mount::Refused`]: the bytes can still be sent.
+    pub async fn mount_blob(&self, digest: &Digest, from: &str) -> Mount {
         self.primary().mount_blob(digest, from).await
     }
 
@@ -80,9 +78,18 @@ impl Repository {
         place.server.holder(digest).filter(|holder| *holder != place.name)
     }
 
-    /// Whether the repository has a blob, by one small request.
-    pub async fn has_blob(&self, digest: &Digest) -> Result<bool> {
-        self.primary().has_blob(digest).await
+    /// Whether one small request says that the repository has a blob; `false` is no promise that
+    /// it has not. For decisions that only save work.
+    ///
+    /// # Errors
+    /// Of the network, and of token servers and passwords.
+    pub async fn looks_there(&self, digest: &Digest, size: u64) -> Result<bool> {
+        self.primary().looks_there(digest, size).await
+    }
+
+    /// Whether the repository has a blob.
+    pub async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool> {
+        self.primary().has_blob(digest, size).await
     }
 
     /// Puts a blob, using `session` if the registry has begun one already; returns its digest and
@@ -141,45 +148,47 @@ impl Repository {
 }
 
 impl Place {
-    async fn mount_blob(&self, digest: &Digest, from: &str) -> Result<Mount> {
+    async fn mount_blob(&self, digest: &Digest, from: &str) -> Mount {
         if self.server.refuses_mounts(from, &self.name) {
-            return Ok(Mount::Refused(None));
+            return Mount::Refused(None);
         }
         // Whether one token may cover both repositories is asked for here only: some token
         // servers refuse everything when they refuse a part.
         let scopes = self.errand.scopes.clone().union(&Scopes::repository(from, Access::Pull));
         let errand = Errand { scopes, ..self.errand.clone() };
         let call = self.call(Method::POST, &mount_path(digest, from), &[201, 202]);
-        let answer = match self.server.send(&Call { errand, ..call }).await {
+        let answer = match self.server.attempt(&Call { errand, ..call }).await {
             Ok(answer) => answer,
-            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
-            Err(error) => {
-                if matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Denied) {
+            Err(failure) => {
+                // What is said of one blob says nothing of the next.
+                let is_of_blob = failure.error.kind() == ErrorKind::NotFound;
+                if failure.retry == Retry::Never && !is_of_blob {
                     self.server.note_refused_mount(from, &self.name);
                 }
-                return Ok(Mount::Refused(None));
+                return Mount::Refused(None);
             }
         };
         if answer.status() == StatusCode::CREATED {
             answer.drain().await;
             self.server.remember(digest, &self.name);
-            return Ok(Mount::Done);
+            return Mount::Done;
         }
         let session = UploadSession::begun(&answer).ok();
         answer.drain().await;
-        Ok(Mount::Refused(session))
+        Mount::Refused(session)
     }
 
     /// Begins an upload.
     pub(super) async fn begin_upload(&self) -> Result<UploadSession, Failure> {
-        let call = self.call(Method::POST, "blobs/uploads/", &[202]);
+        let call = self.call(Method::POST, "blobs/uploads/", &[200, 201, 202]);
         let answer = self.server.attempt(&call).await?;
         let session = UploadSession::begun(&answer).map_err(Failure::lasting);
         answer.drain().await;
         session
     }
 
-    /// Begins an upload and sends all of it in one request; from the start again after a failure.
+    /// Puts a blob in as few requests as the registry allows: its bytes with their digest, or
+    /// where it takes none that way, as most others do, in pieces first.
     pub(super) async fn put_whole(
         &self,
         digest: &Digest,
@@ -187,14 +196,57 @@ impl Place {
         body: Body,
         session: Option<UploadSession>,
     ) -> Result<()> {
+        if self.server.whole_uploads.get() == Some(&false) && size > 0 {
+            return self.put_by_patch(digest, &body, session).await;
+        }
+        let answered = AtomicBool::new(false);
+        let refusal = match self.put_in_one(digest, size, &body, session, &answered).await {
+            Ok(()) => {
+                self.server.whole_uploads.get_or_init(|| true);
+                return Ok(());
+            }
+            Err(refusal) => refusal,
+        };
+        let other_reasons =
+            [ErrorKind::Unauthorized, ErrorKind::Denied, ErrorKind::Corrupt, ErrorKind::Cancelled];
+        let is_known_to_take_it = self.server.whole_uploads.get() == Some(&true);
+        let may_be_the_form = answered.into_inner() && !other_reasons.contains(&refusal.kind());
+        if size == 0 || is_known_to_take_it || !may_be_the_form {
+            return Err(refusal);
+        }
+        // If that fails too, it was not for the form: then the first reason is the better one.
+        match self.put_by_patch(digest, &body, None).await {
+            Ok(()) => {
+                self.server.whole_uploads.get_or_init(|| false);
+                Ok(())
+            }
+            Err(_) => Err(refusal),
+        }
+    }
+
+    /// Begins an upload and sends all of it in one request; from the start again after a failure.
+    /// `answered` tells whether the last such request failed by what the registry answered to it.
+    async fn put_in_one(
+        &self,
+        digest: &Digest,
+        size: u64,
+        body: &Body,
+        session: Option<UploadSession>,
+        answered: &AtomicBool,
+    ) -> Result<()> {
         let begun = Mutex::new(session);
         persist(self.server.patience(), self.server.progress(), || async {
             let begun = begun.lock().unwrap_or_else(PoisonError::into_inner).take();
+            answered.store(false, Ordering::Relaxed);
             let session = match begun {
                 Some(session) => session,
                 None => self.begin_upload().await?,
             };
             let finished = self.finish_upload(session.clone(), digest, size, body.clone()).await;
+            let by_answer = |failure: &Failure| {
+                failure.heard && !matches!(failure.retry, Retry::Throttled { .. })
+            };
+            answered.store(finished.as_ref().is_err_and(by_answer), Ordering::Relaxed);
             if finished.as_ref().is_err_and(|failure| failure.retry == Retry::Never) {
                 self.cancel_upload(session).await;
             }
@@ -212,12 +264,13 @@ impl Place {
         body: Body,
     ) -> Result<(), Failure> {
         let url = with_digest(session.location, digest);
-        let mut call = self.upload_call(Method::PUT, url, &[200, 201, 204]);
+        let mut call = self.upload_call(Method::PUT, url, &[200, 201, 202, 204]);
         call.bulk = size > BULK && !matches!(body, Body::Empty);
         call.body = if size == 0 { Body::Empty } else { body };
         let answer = self.server.attempt(&call).await?;
         let stored = answer.header("docker-content-digest").and_then(|text| text.parse().ok());
-        let stored: Option<Digest> = stored;
+        // Of another algorithm than the blob's name it tells nothing.
+        let stored = stored.filter(|stored: &Digest| stored.algorithm() == digest.algorithm());
         let place = answer.place.clone();
         answer.drain().await;
         let lost =
@@ -227,7 +280,7 @@ impl Place {
             Some(stored) => Err(lost(format!("sent {digest}, the registry stored {stored}"))),
             // A registry that does not say what it stored is asked; where that cannot be, the
             // manifest will tell.
-            None if self.has_blob(digest).await.unwrap_or(true) => Ok(()),
+            None if self.has_blob(digest, size).await.unwrap_or(true) => Ok(()),
             None => Err(lost(format!("the registry took {digest} and does not have it"))),
         }
     }
@@ -276,31 +329,34 @@ fn location(answer: &Answer) -> Result<Option<Url>> {
     let Some(text) = answer.header("location").filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
-    resolve_location(&answer.url, text)
+    resolve_location(&answer.url, text, answer.may_go_plain)
         .map(Some)
         .map_err(|error| error.while_doing(answer.place.clone()))
 }
 
-fn resolve_location(asked: &Url, text: &str) -> Result<Url> {
+fn resolve_location(asked: &Url, text: &str, insecure: bool) -> Result<Url> {
     let refuse = |why: &str| Error::invalid(format!("the upload location {why}"));
     if text.len() > MAX_LOCATION {
         return Err(refuse("is too long"));
     }
-    let mut url = asked.join(text).map_err(|_| refuse("is no URL"))?;
+    let mut url = asked.join(text).map_err(|_| refuse("is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(refuse("is no http(s) URL"));
+        return Err(refuse("is not an http or https URL"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(refuse("holds credentials"));
+        return Err(refuse("contains credentials"));
     }
     if asked.scheme() == "https" && url.scheme() == "http" {
         if !same_host(asked, &url) {
+            if insecure {
+                return Ok(url);
+            }
             let text = format!("the upload location {} would not be encrypted", shown(&url));
             return Err(Error::new(ErrorKind::Denied, text));
         }
         let port = url.port().or(asked.port());
         let upgraded = url.set_scheme("https").and_then(|()| url.set_port(port).map_err(|_| ()));
-        upgraded.map_err(|()| refuse("is no URL"))?;
+        upgraded.map_err(|()| refuse("is not a URL"))?;
     }
     Ok(url)
 }
@@ -328,7 +384,7 @@ mod tests {
     use super::*;
 
     fn resolve(asked: &str, location: &str) -> Result<String> {
-        resolve_location(&Url::parse(asked).unwrap(), location).map(String::from)
+        resolve_location(&Url::parse(asked).unwrap(), location, false).map(String::from)
     }
 
     #[test]

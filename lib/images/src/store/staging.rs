@@ -39,7 +39,10 @@ pub(crate) struct Staging {
     files: Mutex<HashMap<Digest, Staged>>,
     count: AtomicU64,
     partials: Option<Partials>,
-    _owner: Lock,
+    /// The marker's name, and the directories that were made for this place, innermost first.
+    marker: &'static str,
+    made: Vec<PathBuf>,
+    owner: Option<Lock>,
 }
 
 #[derive(Clone)]
@@ -90,6 +93,8 @@ impl Staging {
     /// Starts collecting in the directory at `path`, which is made if it is missing.
     pub(crate) fn begin(path: &Path, marker: &Marker) -> Result<Staging> {
         let making = || format!("making directory {}", path.display());
+        let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let made = path.ancestors().take_while(is_missing).map(Path::to_owned).collect();
         std::fs::create_dir_all(path).doing(making)?;
         let _lock = lock_place(path, marker)?;
         sweep(path)?;
@@ -104,7 +109,9 @@ impl Staging {
             files: Mutex::default(),
             count: AtomicU64::new(0),
             partials: None,
-            _owner: owner,
+            marker: marker.name,
+            made,
+            owner: Some(owner),
         })
     }
 
@@ -273,7 +280,34 @@ impl Drop for Staging {
     fn drop(&mut self) {
         // Whatever stays is swept by the next writer.
         let _ = self.place.remove_tree(self.name.as_bytes());
+        drop(self.owner.take());
         Partials::tidy(&self.path);
+        self.clear_away();
+    }
+}
+
+impl Staging {
+    /// Removes the directories that were made for a place of which nothing became visible, unless
+    /// somebody else has begun to use them.
+    fn clear_away(&self) {
+        let is_bare = || {
+            let entries = self.place.entries().unwrap_or_default();
+            matches!(entries.as_slice(), [only] if only.name == self.marker.as_bytes())
+        };
+        if self.made.is_empty() || !is_bare() {
+            return;
+        }
+        let marker = self.path.join(self.marker);
+        let lock = Lock::try_acquire(&marker, LockMode::Exclusive);
+        if !matches!(lock, Ok(Some(_))) || !is_bare() || std::fs::remove_file(&marker).is_err() {
+            return;
+        }
+        // A directory that is not empty is somebody's.
+        for directory in &self.made {
+            if std::fs::remove_dir(directory).is_err() {
+                return;
+            }
+        }
     }
 }
 

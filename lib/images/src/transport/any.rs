@@ -101,6 +101,10 @@ impl Sink for AnySink {
         each_sink!(self, place => place.current().await)
     }
 
+    async fn occupant(&self) -> Result<Option<Descriptor>> {
+        each_sink!(self, place => place.occupant().await)
+    }
+
     async fn presence(&self, what: &Descriptor) -> Result<Presence> {
         each_sink!(self, place => place.presence(what).await)
     }

@@ -293,6 +293,7 @@ impl Sink for DirectorySink {
             artifacts: true,
             keeps_manifests: true,
             wants_diff_ids: false,
+            has_dialects: false,
         }
     }
 }

@@ -35,7 +35,7 @@ impl LayoutArchiveSink {
         let name = match &place.entry {
             Entry::Only => None,
             Entry::Named(name) => Some(checked_name(name)?.to_owned()),
-            Entry::Nth(_) => {
+            Entry::Nth(_) | Entry::Digest(_) => {
                 let what = format!("oci-archive:{place} can be read but not written to");
                 return Err(Error::usage(what));
             }
@@ -141,6 +141,7 @@ impl Sink for LayoutArchiveSink {
             artifacts: true,
             keeps_manifests: true,
             wants_diff_ids: false,
+            has_dialects: false,
         }
     }
 }

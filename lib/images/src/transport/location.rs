@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
-use crate::spec::Reference;
+use crate::spec::{Digest, Reference};
 use crate::store::StoreName;
 
 /// A place and, inside it, a name.
@@ -47,6 +47,8 @@ pub enum Entry {
     Named(String),
     /// The n-th, counting from zero (`@N`; reading only).
     Nth(usize),
+    /// The one with this digest (`@sha256:…`; reading only).
+    Digest(Digest),
 }
 
 /// What a bare name means.
@@ -111,6 +113,9 @@ fn parse_bare(text: &str, bare: Bare) -> Result<Location> {
     if let Some((kind, _)) = text.split_once("://") {
         return Err(Error::usage(format!("{kind}:// is no kind of place (there are {KINDS})")));
     }
+    if let Some(error) = path_without_kind(text) {
+        return Err(error);
+    }
     match bare {
         Bare::Registry => Ok(Location::Registry(Reference::parse(text)?)),
         Bare::Store => StoreName::parse(text).map(Location::Store),
@@ -124,9 +129,17 @@ fn parse_bare(text: &str, bare: Bare) -> Result<Location> {
     }
 }
 
-/// `PATH[:name]` or `PATH@N`. The name begins at the first colon, so it may hold more of them.
+/// `PATH[:name]`, `PATH@N` or `PATH@DIGEST`. The name begins at the first colon that is not part
+/// of the path, so it may hold more of them.
 fn in_path(kind: &str, rest: &str) -> Result<InPath> {
-    let (file, entry) = match rest.split_once(':') {
+    if let Some((file, digest)) = rest.rsplit_once('@')
+        && let Ok(digest) = digest.parse()
+        && colon_of_name(file).is_none()
+    {
+        return Ok(InPath { path: path(kind, file)?, entry: Entry::Digest(digest) });
+    }
+    let split = colon_of_name(rest).map(|at| (&rest[..at], &rest[at + 1..]));
+    let (file, entry) = match split {
         Some((_, "")) => {
             return Err(Error::usage(format!("{kind}:{rest} ends in a colon without a name")));
         }
@@ -140,6 +153,50 @@ fn in_path(kind: &str, rest: &str) -> Result<InPath> {
         },
     };
     Ok(InPath { path: path(kind, file)?, entry })
+}
+
+/// Where the colon before the name is. Colons in the path are told by what exists: a directory on
+/// the way (`b:1/app.tar`), or else a file or directory whose own name has one, where nothing has
+/// the shorter name.
+fn colon_of_name(text: &str) -> Option<usize> {
+    let slashes = text.match_indices('/').map(|(at, _)| at);
+    let directory = slashes
+        .filter(|at| text[..*at].contains(':') && Path::new(&text[..*at]).is_dir())
+        .next_back()
+        .unwrap_or(0);
+    let first = directory + text[directory..].find(':')?;
+    if Path::new(&text[..first]).exists() {
+        return Some(first);
+    }
+    let further = text[first + 1..].match_indices(':').map(|(at, _)| first + 1 + at);
+    let ends = std::iter::once(text.len()).chain(further.collect::<Vec<_>>().into_iter().rev());
+    let existing = ends.into_iter().find(|end| Path::new(&text[..*end]).exists());
+    match existing {
+        Some(end) if end == text.len() => None,
+        Some(end) => Some(end),
+        None => Some(first),
+    }
+}
+
+/// What to say of a path that is given like a name of an image.
+fn path_without_kind(text: &str) -> Option<Error> {
+    let is_path = text.starts_with('/')
+        || text == "."
+        || text == ".."
+        || text.starts_with("./")
+        || text.starts_with("../");
+    let archive = [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst"];
+    let is_archive = archive.iter().any(|ending| text.ends_with(ending));
+    if !is_path && !is_archive {
+        return None;
+    }
+    let is_file = is_archive || Path::new(text).is_file();
+    let kinds = match is_file {
+        true => format!("docker-archive:{text} or oci-archive:{text}"),
+        false => format!("oci:{text} or dir:{text}"),
+    };
+    let image = if is_path { String::new() } else { format!(", or docker://{text} for an image") };
+    Some(Error::usage(format!("{text:?} is a path, not an image name: use {kinds}{image}")))
 }
 
 fn path(kind: &str, text: &str) -> Result<PathBuf> {
@@ -164,6 +221,7 @@ impl fmt::Display for InPath {
             Entry::Only => Ok(()),
             Entry::Named(name) => write!(f, ":{name}"),
             Entry::Nth(number) => write!(f, "@{number}"),
+            Entry::Digest(digest) => write!(f, "@{digest}"),
         }
     }
 }
@@ -218,6 +276,73 @@ mod tests {
         ] {
             assert_eq!(given.parse::<Location>().unwrap().to_string(), printed, "{given}");
         }
+    }
+
+    #[test]
+    fn digests_in_a_place() {
+        let digest = Digest::sha256(b"x");
+        for (given, entry) in [
+            (format!("oci:dir@{digest}"), Entry::Digest(digest.clone())),
+            (format!("oci-archive:/a/b.tar@{digest}"), Entry::Digest(digest.clone())),
+            (format!("oci:dir:name@{digest}"), Entry::Named(format!("name@{digest}"))),
+            (format!("oci:dir:{digest}"), Entry::Named(digest.to_string())),
+        ] {
+            let location = given.parse::<Location>().unwrap();
+            assert_eq!(location.to_string(), given);
+            let (Location::Layout(place) | Location::LayoutArchive(place)) = location else {
+                unreachable!("a layout")
+            };
+            assert_eq!(place.entry, entry, "{given}");
+        }
+    }
+
+    #[test]
+    fn colons_in_paths_are_told_by_what_exists() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().display();
+        for name in ["b:1", "both", "both:1", "own:2", "x:1:2"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        for (rest, file, name) in [
+            ("b:1/app.tar", "b:1/app.tar", None),
+            ("b:1/app.tar:n", "b:1/app.tar", Some("n")),
+            ("b:1/lay:host/x:1", "b:1/lay", Some("host/x:1")),
+            ("b:1", "b:1", None),
+            ("b:1:n", "b:1", Some("n")),
+            ("both:1", "both", Some("1")),
+            ("both:1/x", "both:1/x", None),
+            ("own:2:3:4", "own:2", Some("3:4")),
+            ("x:1:2", "x:1:2", None),
+            ("new:1/x", "new", Some("1/x")),
+            ("new:host/x:1", "new", Some("host/x:1")),
+        ] {
+            let location: Location = format!("oci:{root}/{rest}").parse().unwrap();
+            let Location::Layout(place) = location else { unreachable!("a layout") };
+            assert_eq!(place.path, folder.path().join(file), "{rest}");
+            let entry = name.map_or(Entry::Only, |name| Entry::Named(name.to_owned()));
+            assert_eq!(place.entry, entry, "{rest}");
+        }
+    }
+
+    #[test]
+    fn paths_without_a_kind() {
+        for (text, proposed) in [
+            ("./layout", "oci:./layout"),
+            ("../layout", "dir:../layout"),
+            ("/srv/layout", "oci:/srv/layout"),
+            (".", "oci:."),
+            ("app.tar", "docker-archive:app.tar"),
+            ("some/app.tar.gz", "oci-archive:some/app.tar.gz"),
+            ("./app.tgz", "docker-archive:./app.tgz"),
+        ] {
+            for bare in [Bare::Registry, Bare::RegistryIfNamed, Bare::Store] {
+                let error = Location::parse(text, bare).unwrap_err();
+                assert_eq!(error.kind(), crate::error::ErrorKind::Usage, "{text}");
+                assert!(error.chain().contains(proposed), "{error}");
+            }
+        }
+        assert!(Location::parse("docker://app.tar", Bare::Registry).is_ok());
+        assert!(Location::parse("app.tar:1", Bare::Registry).is_ok());
     }
 
     #[test]

@@ -24,11 +24,12 @@ pub use crate::store::StoreName;
 pub use any::{AnySink, AnySource};
 pub use containers_storage::StorageSource;
 pub use directory::{DirectorySink, DirectorySource};
-pub use docker_archive::{DockerArchiveSink, DockerArchiveSource};
+pub use docker_archive::{DockerArchiveSink, DockerArchiveSource, names as docker_archive_names};
 pub use docker_daemon::DockerDaemonSink;
 pub use layout::{
-    Collected, LayoutSink, LayoutSource, collect_garbage as collect_layout_garbage,
-    entries as layout_entries, remove_name as remove_layout_name,
+    Collected, LayoutSink, LayoutSource, archive_entries as layout_archive_entries,
+    collect_garbage as collect_layout_garbage, entries as layout_entries,
+    remove_name as remove_layout_name,
 };
 pub use layout_archive::LayoutArchiveSink;
 pub use location::{Bare, Entry, InPath, Location};
@@ -73,8 +74,14 @@ pub trait Source: Send + Sync {
 
 /// Where content can be put.
 pub trait Sink: Send + Sync {
-    /// What the place's name points to now; `None` when it is free (or there is no name).
+    /// What the place's name points to now; `None` when it is free (or there is no name), or
+    /// where that cannot be found out cheaply. For decisions that only save work.
     fn current(&self) -> impl Future<Output = Result<Option<Descriptor>>> + Send;
+
+    /// What the place's name points to now, asked for certain, whatever that costs.
+    fn occupant(&self) -> impl Future<Output = Result<Option<Descriptor>>> + Send {
+        self.current()
+    }
 
     /// Whether something is there already. May answer `Missing` where asking costs as much as
     /// putting.
@@ -185,6 +192,8 @@ pub struct Abilities {
     pub keeps_manifests: bool,
     /// Wants to know each layer's DiffId beforehand, so configs are read first.
     pub wants_diff_ids: bool,
+    /// May refuse manifests in one vocabulary (Docker's or OCI's) and take them in the other.
+    pub has_dialects: bool,
 }
 
 /// What of an index belongs into a place unless a person asks for something else.

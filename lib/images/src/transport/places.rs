@@ -61,6 +61,8 @@ pub struct SideOptions {
     pub auth_file: Option<crate::config::AuthFile>,
     /// Where certificates are, whatever is configured.
     pub cert_dir: Option<PathBuf>,
+    /// Token servers that may receive the credentials, besides those that are configured.
+    pub token_servers: Vec<String>,
     /// The Docker engine of `docker-daemon:`.
     pub daemon_host: Option<String>,
     /// Where the layouts of `oci:` keep their blobs together.
@@ -74,6 +76,7 @@ impl SideOptions {
             && self.tls_verify == other.tls_verify
             && self.auth_file == other.auth_file
             && self.cert_dir == other.cert_dir
+            && self.token_servers == other.token_servers
     }
 }
 
@@ -262,9 +265,11 @@ impl Places {
         let headers = auth.http_headers()?;
         let given = side.credential.clone();
         let registries = self.registries.clone();
+        let (configured, given_servers) = (self.registries.clone(), side.token_servers.clone());
         let verify = side.tls_verify;
         let cert_dir = side.cert_dir.clone();
         let defaults = ClientOptions::default();
+        let proxies = paths.proxies.clone();
         Ok(ClientOptions {
             credentials: Arc::new(move |registry, repository| match &given {
                 Some(credential) => Ok(credential.clone()),
@@ -279,6 +284,11 @@ impl Places {
                 None => Certificates::load(&paths, registry),
             }),
             headers,
+            token_servers: Arc::new(move |registry| {
+                let configured = configured.token_servers(registry).cloned();
+                configured.chain(given_servers.iter().cloned()).collect()
+            }),
+            proxies,
             // A person who asks for valid certificates wants TLS on this machine as well.
             plain_loopback: verify != Some(true),
             retry_times: self.options.retry_times,

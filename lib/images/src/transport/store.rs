@@ -251,6 +251,7 @@ impl Sink for StoreSink {
             artifacts: true,
             keeps_manifests: true,
             wants_diff_ids: self.unpack.is_some(),
+            has_dialects: false,
         }
     }
 }

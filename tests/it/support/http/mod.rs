@@ -8,7 +8,7 @@ mod recording;
 mod reply;
 
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,6 +28,7 @@ pub use self::recording::RecordingServer;
 pub use self::reply::{Answer, Delivery, Length, OutBody, Payload, Reply};
 
 use super::log::{Log, LogEntry};
+use super::hosts;
 use super::tls::ServerTls;
 
 /// One request on its way through a handler.
@@ -161,7 +162,7 @@ impl Server {
         F: Fn(Call) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Answer> + Send + 'static,
     {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let listener = std::net::TcpListener::bind((hosts::address(), 0)).expect("a free port");
         listener.set_nonblocking(true).expect("a non-blocking listener");
         let address = listener.local_addr().expect("the address of the listener");
         let scheme = if tls.is_some() { "https" } else { "http" };

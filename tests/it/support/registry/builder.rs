@@ -38,7 +38,7 @@ pub struct Builder {
     tokens: Option<TokenOptions>,
     issuer: Option<Arc<Issuer>>,
     realm: Option<String>,
-    tls: Option<TlsOptions>,
+    tls: Option<ServerTls>,
 }
 
 impl Builder {
@@ -146,8 +146,13 @@ impl Builder {
     }
 
     /// TLS with something special: expired, wrong host, client certificate, HTTP/2.
-    pub fn tls_with(mut self, options: TlsOptions) -> Builder {
-        self.tls = Some(options);
+    pub fn tls_with(self, options: TlsOptions) -> Builder {
+        self.tls_like(ServerTls::new(options))
+    }
+
+    /// TLS with certificates that other servers have too.
+    pub fn tls_like(mut self, tls: ServerTls) -> Builder {
+        self.tls = Some(tls);
         self
     }
 
@@ -243,7 +248,6 @@ impl Builder {
 
     pub fn start(self) -> TestRegistry {
         let Builder { options, tokens, issuer, realm, tls } = self;
-        let tls = tls.map(ServerTls::new);
         let own = tokens.map(|tokens| Arc::new(Issuer::new(tokens)));
         let issuer = own.clone().or(issuer);
         let log = Arc::new(Log::default());

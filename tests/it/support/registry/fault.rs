@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::super::content::Content;
-use super::super::http::{Length, Payload, Reply};
+use super::super::http::{Call, Length, Payload, Reply};
 use super::super::log::Kind;
 
 /// Which requests a fault befalls. Start with [`once`] or [`always`].
@@ -14,13 +14,17 @@ pub struct When {
     method: String,
     kind: Kind,
     part: String,
+    /// A header's name and what its value contains.
+    header: Option<(String, String)>,
+    with_body: bool,
     skip: usize,
     times: usize,
 }
 
 /// The first request with this method (`"*"` for any) and kind.
 pub fn once(method: &str, kind: Kind) -> When {
-    When { method: method.into(), kind, part: String::new(), skip: 0, times: 1 }
+    let (method, part) = (method.into(), String::new());
+    When { method, kind, part, header: None, with_body: false, skip: 0, times: 1 }
 }
 
 /// Every request with this method (`"*"` for any) and kind.
@@ -32,6 +36,18 @@ impl When {
     /// Only requests whose path and query contain this.
     pub fn path(mut self, part: &str) -> When {
         self.part = part.into();
+        self
+    }
+
+    /// Only requests with a header whose value contains this.
+    pub fn header(mut self, name: &str, part: &str) -> When {
+        self.header = Some((name.into(), part.into()));
+        self
+    }
+
+    /// Only requests with a body.
+    pub fn with_body(mut self) -> When {
+        self.with_body = true;
         self
     }
 
@@ -47,10 +63,16 @@ impl When {
         self
     }
 
-    fn matches(&self, method: &str, kind: Kind, path_and_query: &str) -> bool {
-        (self.method == "*" || self.method == method)
+    fn matches(&self, call: &Call, kind: Kind, path_and_query: &str) -> bool {
+        let has_header = |(name, part): &(String, String)| {
+            call.header(name).is_some_and(|value| value.contains(part.as_str()))
+        };
+        let has_body = || call.header("content-length").is_some_and(|length| length != "0");
+        (self.method == "*" || self.method == call.method)
             && self.kind == kind
             && path_and_query.contains(&self.part)
+            && self.header.as_ref().is_none_or(has_header)
+            && (!self.with_body || has_body())
     }
 }
 
@@ -257,10 +279,10 @@ impl Faults {
     }
 
     /// The faults for this request; counts them as used.
-    pub(super) fn take(&self, method: &str, kind: Kind, path_and_query: &str) -> Vec<Fault> {
+    pub(super) fn take(&self, call: &Call, kind: Kind, path_and_query: &str) -> Vec<Fault> {
         let mut due = Vec::new();
         for waiting in self.0.lock().expect("faults").iter_mut() {
-            if !waiting.when.matches(method, kind, path_and_query) {
+            if !waiting.when.matches(call, kind, path_and_query) {
                 continue;
             }
             waiting.seen += 1;

@@ -82,7 +82,7 @@ impl Inner {
             "" => call.path.clone(),
             query => format!("{}?{query}", call.path),
         };
-        let faults = self.faults.take(&call.method, Kind::of(&call.path), &path_and_query);
+        let faults = self.faults.take(&call, Kind::of(&call.path), &path_and_query);
         let answer = match self.fail_first(&mut call, &path_and_query, &faults).await {
             Some(answer) => answer,
             None => self.handle(&mut call, &faults).await,

@@ -41,6 +41,8 @@ pub(super) struct Table {
     pub(super) insecure: bool,
     pub(super) blocked: bool,
     pub(super) mirrors: Vec<Mirror>,
+    /// Hosts outside the registry's domain that may receive its credentials.
+    pub(super) token_servers: Vec<String>,
     /// Where it was read.
     pub(super) file: PathBuf,
 }
@@ -94,6 +96,9 @@ struct TableText {
     pull_from_mirror: Option<String>,
     #[serde(default)]
     mirror: Vec<MirrorText>,
+    /// A key of our own; other readers pass over it.
+    #[serde(default)]
+    token_servers: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -220,8 +225,16 @@ impl TableText {
                 serves: mirror.pull_from_mirror.unwrap_or(all),
             });
         }
-        let (insecure, blocked) = (self.insecure, self.blocked);
-        Ok(Table { prefix, location, insecure, blocked, mirrors, file: path.to_path_buf() })
+        let token_servers = self.token_servers.into_iter().map(token_server);
+        Ok(Table {
+            token_servers: token_servers.collect::<Result<_, _>>()?,
+            prefix,
+            location,
+            insecure: self.insecure,
+            blocked: self.blocked,
+            mirrors,
+            file: path.to_path_buf(),
+        })
     }
 }
 
@@ -240,6 +253,7 @@ impl Version1 {
                 insecure: false,
                 blocked: false,
                 mirrors: Vec::new(),
+                token_servers: Vec::new(),
                 file: path.to_path_buf(),
             };
             set(tables.entry(place.clone()).or_insert_with(new));
@@ -284,6 +298,13 @@ fn prefix(text: &str) -> Result<String, String> {
         None => location(text),
     };
     checked.map_err(|_| format!("prefix {text:?} is not HOST[:PORT][/PATH] or *.DOMAIN"))
+}
+
+fn token_server(text: String) -> Result<String, String> {
+    match location(&text) {
+        Ok(host) if !host.is_empty() && !host.contains(['/', '@']) => Ok(host),
+        _ => Err(format!("token server {text:?} is not HOST[:PORT]")),
+    }
 }
 
 fn hosts(list: Vec<String>) -> Result<Vec<String>, String> {

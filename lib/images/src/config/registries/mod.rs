@@ -202,6 +202,19 @@ impl Registries {
         Ok(ShortName::Search { candidates, mode, file })
     }
 
+    /// `token-servers` of all tables that concern `registry` (`host[:port]`): hosts outside its
+    /// domain that may receive its credentials.
+    pub fn token_servers(&self, registry: &str) -> impl Iterator<Item = &String> {
+        let host = |place: &str| place.split('/').next() == Some(registry);
+        let concerns = move |table: &&Table| {
+            host(&table.prefix)
+                || host(&table.location)
+                || prefix_length(registry, &table.prefix)
+                    .is_some_and(|_| table.prefix.starts_with('*'))
+        };
+        self.tables.iter().filter(concerns).flat_map(|table| &table.token_servers)
+    }
+
     /// `credential-helpers`, for [`AuthStore::with_helpers`](super::AuthStore::with_helpers).
     pub fn credential_helpers(&self) -> &[String] {
         &self.credential_helpers

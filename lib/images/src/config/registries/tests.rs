@@ -248,6 +248,37 @@ fn mirrors_in_order_and_only_for_reading() {
 }
 
 #[test]
+fn token_servers_of_a_host() {
+    let conf = conf(
+        r#"
+        [[registry]]
+        location = "reg.corp/team"
+        token-servers = ["auth.other", "sso.other:8443"]
+        [[registry]]
+        prefix = "alias.corp"
+        location = "reg.corp"
+        token-servers = ["third.other"]
+        [[registry]]
+        prefix = "*.wild.corp"
+        token-servers = ["auth.wild"]
+        "#,
+    );
+    for (host, expected) in [
+        ("reg.corp", "auth.other sso.other:8443 third.other"),
+        ("alias.corp", "third.other"),
+        ("a.wild.corp", "auth.wild"),
+        ("wild.corp", ""),
+        ("reg.corp:5000", ""),
+        ("other.corp", ""),
+    ] {
+        let found: Vec<_> = conf.token_servers(host).map(String::as_str).collect();
+        assert_eq!(found.join(" "), expected, "{host}");
+    }
+    let bad = "[[registry]]\nlocation = \"a.b\"\ntoken-servers = [\"https://x/token\"]\n";
+    assert!(error(&[("user.conf", bad)]).contains("is not HOST[:PORT]"));
+}
+
+#[test]
 fn blocked_is_blocked_for_everything() {
     let (dir, loaded) = load(&[
         ("user.conf", "[[registry]]\nlocation = \"a.io/x\"\nblocked = true\n"),

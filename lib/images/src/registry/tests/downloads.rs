@@ -112,8 +112,8 @@ async fn the_wrong_bytes_are_never_taken() {
     let long = content(1001);
     for (reply, text) in [
         (Reply::new(200).body(&other), "has other bytes"),
-        (Reply::new(200).body(&long), "expected 1000 bytes, was offered 1001"),
-        (Reply::new(200).body(&bytes[..999]), "expected 1000 bytes, was offered 999"),
+        (Reply::new(200).body(&long), "expected 1000 bytes, server offers 1001"),
+        (Reply::new(200).body(&bytes[..999]), "expected 1000 bytes, server offers 999"),
         (
             Reply::new(200).header("Content-Encoding", "gzip").body(&long),
             "longer than the 1000 bytes",
@@ -199,11 +199,11 @@ async fn manifests_are_checked() {
     });
     let repository = repository(options(), server.host(), Access::Pull);
     for tag in ["plain", "untyped"] {
-        let found = repository.head_manifest(tag).await.unwrap().unwrap();
+        let found = repository.find_manifest(tag).await.unwrap().unwrap();
         assert_eq!((found.size, found.digest.matches(index.as_bytes())), (34, true), "{tag}");
         assert_eq!(found.media_type.to_string(), kind);
     }
-    assert_eq!(repository.head_manifest("absent").await.unwrap(), None);
+    assert_eq!(repository.find_manifest("absent").await.unwrap(), None);
     let other = crate::spec::Digest::sha256(b"other").to_string();
     for (name, kind) in [
         ("lies", ErrorKind::Corrupt),

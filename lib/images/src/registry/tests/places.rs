@@ -85,8 +85,14 @@ async fn tags_in_pages() {
 #[tokio::test]
 async fn pages_end() {
     let here = "<list?n=1000>; rel=next";
-    let elsewhere = "<http://evil.example/v2/a/b/tags/list>; rel=next";
-    for (link, text) in [(here, "read already"), (elsewhere, "another host")] {
+    let elsewhere = "<https://evil.example/v2/a/b/tags/list?n=1000>; rel=next";
+    let astray = "</v2/a/b/manifests/1>; rel=next";
+    for (link, text) in [
+        (here, "read already"),
+        // The other host is not asked, so this is the page that was read.
+        (elsewhere, "read already"),
+        (astray, "not a page of the same list"),
+    ] {
         let server =
             Server::start(move |_| Reply::new(200).header("Link", link).body(r#"{"tags":[]}"#));
         let tags = repository(options(), server.host(), Access::List).tags().await;
@@ -100,7 +106,7 @@ async fn pages_end() {
         Reply::new(200).header("Link", link).body(r#"{"tags":["a"]}"#)
     });
     let tags = repository(options(), endless.host(), Access::List).tags().await;
-    assert!(tags.unwrap_err().chain().contains("more than 1000 pages"));
+    assert!(tags.unwrap_err().chain().contains("more than 10000 pages"));
 }
 
 #[tokio::test]

@@ -140,8 +140,8 @@ async fn locations_that_lead_astray() {
     for (location, kind) in [
         ("", ErrorKind::Invalid),
         ("file:///x", ErrorKind::Invalid),
-        ("http://10.0.0.1/up", ErrorKind::Denied),
-        ("http://2130706434/up", ErrorKind::Denied),
+        ("http://169.254.169.254/up", ErrorKind::Denied),
+        ("http://2852039166/up", ErrorKind::Denied),
     ] {
         let (server, _) = upload_server(move |request, _, _| {
             (request.method == "POST").then(|| Reply::new(202).header("Location", location))
@@ -174,7 +174,7 @@ async fn a_refused_mount_is_an_upload() {
     let (server, held) = upload_server(|_, _, _| None);
     let repository = repository(options(), server.host(), Access::Push);
     let digest = Digest::sha256(b"hello");
-    let Mount::Refused(Some(session)) = repository.mount_blob(&digest, "c/d").await.unwrap() else {
+    let Mount::Refused(Some(session)) = repository.mount_blob(&digest, "c/d").await else {
         panic!("the server does not mount")
     };
     repository.put_blob(Blob::Bytes("hello".into()), None, Some(session)).await.unwrap();

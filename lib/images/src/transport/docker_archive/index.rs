@@ -49,6 +49,12 @@ pub(super) fn choose<'a>(list: &'a [Listed], entry: &Entry, archive: &str) -> Re
             )));
         }
         (Entry::Nth(number), _) => list.get(*number),
+        (Entry::Digest(_), _) => {
+            return Err(Error::usage(format!(
+                "{archive} has no digests of images: name one, or use @N: {}",
+                names(list)
+            )));
+        }
         (Entry::Named(name), _) => {
             let wanted = canonical(name);
             list.iter().find(|image| image.repo_tags.iter().any(|tag| canonical(tag) == wanted))
@@ -58,7 +64,7 @@ pub(super) fn choose<'a>(list: &'a [Listed], entry: &Entry, archive: &str) -> Re
         let wanted = match entry {
             Entry::Nth(number) => format!("@{number}"),
             Entry::Named(name) => format!("{name:?}"),
-            Entry::Only => String::new(),
+            Entry::Only | Entry::Digest(_) => String::new(),
         };
         Error::not_found(format!("{archive} holds no image {wanted}; it has {}", names(list)))
     })

@@ -11,7 +11,7 @@ mod source;
 
 pub use sink::DockerArchiveSink;
 pub(super) use sink::{ABILITIES, ImageWriter};
-pub use source::DockerArchiveSource;
+pub use source::{DockerArchiveSource, names};
 
 const LIST: &str = "manifest.json";
 

@@ -46,7 +46,7 @@ impl DockerArchiveSink {
         let name = match &place.entry {
             Entry::Only => None,
             Entry::Named(name) => Some(checked_reference(name)?),
-            Entry::Nth(_) => {
+            Entry::Nth(_) | Entry::Digest(_) => {
                 let what = format!("docker-archive:{place} can be read but not written to");
                 return Err(Error::usage(what));
             }
@@ -206,6 +206,7 @@ pub(in crate::transport) const ABILITIES: Abilities = Abilities {
     artifacts: false,
     keeps_manifests: true,
     wants_diff_ids: false,
+    has_dialects: false,
 };
 
 impl Sink for DockerArchiveSink {

@@ -76,6 +76,14 @@ impl DockerArchiveSource {
     }
 }
 
+/// The images in the archive at `path`, in order, each with its names. Blocks.
+pub fn names(path: &Path, scratch: &Path) -> Result<Vec<Vec<String>>> {
+    let archive = Archive::open(path, scratch)?;
+    let list = archive.read(LIST, MAX_MANIFEST)?.ok_or_else(|| no_list(&archive))?;
+    let list = parse(&list, archive.name())?;
+    Ok(list.into_iter().map(|image| image.repo_tags).collect())
+}
+
 impl Image {
     fn load(archive: &Archive, entry: &Entry) -> Result<Image> {
         let list = archive.read(LIST, MAX_MANIFEST)?.ok_or_else(|| no_list(archive))?;

@@ -26,6 +26,11 @@ pub fn entries(path: &Path) -> Result<Vec<Descriptor>> {
     Ok(Layout::open(path)?.index.entries().to_vec())
 }
 
+/// The entries of the layout in the tar file at `path`, in order. Blocks.
+pub fn archive_entries(path: &Path, scratch: &Path) -> Result<Vec<Descriptor>> {
+    Ok(Layout::open_archive(path, scratch)?.index.entries().to_vec())
+}
+
 /// Takes `name` from the layout directory at `path` and returns what it stood for, whose content
 /// stays until [`collect_garbage`]. Blocks.
 ///

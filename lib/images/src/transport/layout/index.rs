@@ -78,6 +78,7 @@ impl LayoutIndex {
     ) -> Result<Descriptor> {
         let found = match entry {
             Entry::Nth(number) => self.entries.get(*number).into_iter().collect(),
+            Entry::Digest(digest) => self.entries.iter().filter(|d| d.digest == *digest).collect(),
             Entry::Named(name) => self.named(name),
             Entry::Only => self.images(),
         };
@@ -87,6 +88,7 @@ impl LayoutIndex {
                 Entry::Named(name) => {
                     format!("{place} holds no image {name:?}; it has {}", self.listing())
                 }
+                Entry::Digest(digest) => format!("{place} holds no image {digest}"),
                 Entry::Nth(number) => {
                     format!("{place} holds {} images, so no @{number}", self.entries.len())
                 }
@@ -121,7 +123,8 @@ impl LayoutIndex {
             found = by(&|d| d.annotations.get(FULL_NAME).is_some_and(|full| full == name));
         }
         if found.is_empty() {
-            found = by(&|d| d.digest.to_string() == name);
+            let digest = name.rsplit_once('@').map_or(name, |(_, digest)| digest);
+            found = by(&|d| d.digest.to_string() == digest);
         }
         found
     }

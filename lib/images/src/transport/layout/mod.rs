@@ -21,7 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
-pub use collect::{Collected, collect_garbage, entries, remove_name};
+pub use collect::{Collected, archive_entries, collect_garbage, entries, remove_name};
 pub(super) use edit::Edit;
 pub(super) use index::{FULL_NAME, LayoutIndex};
 pub(super) use shared::Blobs;
@@ -33,7 +33,7 @@ use super::{Entry, InPath, Origin, Referrer, Source};
 use crate::blob::{Blob, FileBlob, blocking};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::spec::json::parse_strict;
-use crate::spec::{Descriptor, Digest, MAX_MANIFEST, Manifest, Platform};
+use crate::spec::{Descriptor, Digest, MAX_MANIFEST, Manifest, MediaType, Platform};
 use crate::store::Marker;
 use crate::sys::{Dir, Root};
 
@@ -85,10 +85,7 @@ impl LayoutSource {
         scratch: &Path,
     ) -> Result<LayoutSource> {
         let (path, scratch) = (place.path.clone(), scratch.to_owned());
-        let layout = blocking(move || {
-            let name = format!("oci-archive:{}", path.display());
-            Layout::read(Files::Archive(Archive::open(&path, &scratch)?), name)
-        });
+        let layout = blocking(move || Layout::open_archive(&path, &scratch));
         Ok(LayoutSource::of(layout.await?, place, platform))
     }
 
@@ -105,6 +102,11 @@ impl LayoutSource {
 impl Layout {
     pub(super) fn open(path: &Path) -> Result<Layout> {
         Layout::open_with(path, Blobs::default())
+    }
+
+    pub(super) fn open_archive(path: &Path, scratch: &Path) -> Result<Layout> {
+        let name = format!("oci-archive:{}", path.display());
+        Layout::read(Files::Archive(Archive::open(path, scratch)?), name)
     }
 
     fn open_with(path: &Path, blobs: Blobs) -> Result<Layout> {
@@ -127,6 +129,15 @@ impl Layout {
     /// A blob as a stretch of a file; its size was compared, its digest not yet.
     fn blob(&self, what: &Descriptor) -> Result<FileBlob> {
         self.files.blob(what).doing(|| format!("opening {} of {}", what.digest, self.place))
+    }
+
+    /// The descriptor of a manifest that is known by its digest alone.
+    fn describe(&self, digest: &Digest) -> Result<Descriptor> {
+        let doing = || format!("looking for {digest} in {}", self.place);
+        let size = self.files.size(digest).doing(doing)?;
+        let unknown = Descriptor::new(MediaType::Other(String::new()), digest.clone(), size);
+        let bytes = read_manifest(&self.blob(&unknown)?).doing(doing)?;
+        Ok(Manifest::verified(bytes, &unknown).doing(doing)?.descriptor())
     }
 
     /// A whole manifest.
@@ -247,7 +258,15 @@ pub(super) fn blob_path(digest: &Digest) -> String {
 
 impl Source for LayoutSource {
     async fn resolve(&self) -> Result<Descriptor> {
-        self.layout.index.choose(&self.entry, &self.platform, &self.layout.place)
+        let chosen = self.layout.index.choose(&self.entry, &self.platform, &self.layout.place);
+        match (&self.entry, chosen) {
+            // It may be an image of an index, and so not in index.json itself.
+            (Entry::Digest(digest), Err(error)) if error.kind() == ErrorKind::NotFound => {
+                let (layout, digest) = (self.layout.clone(), digest.clone());
+                blocking(move || layout.describe(&digest)).await
+            }
+            (_, chosen) => chosen,
+        }
     }
 
     async fn read_root(&self) -> Result<Manifest> {

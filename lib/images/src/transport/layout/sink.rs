@@ -68,7 +68,7 @@ impl LayoutSink {
         let name = match &place.entry {
             Entry::Only => None,
             Entry::Named(name) => Some(checked_name(name)?.to_owned()),
-            Entry::Nth(_) => {
+            Entry::Nth(_) | Entry::Digest(_) => {
                 return Err(Error::usage(format!("oci:{place} can be read but not written to")));
             }
         };
@@ -217,6 +217,7 @@ impl Sink for LayoutSink {
             artifacts: true,
             keeps_manifests: true,
             wants_diff_ids: false,
+            has_dialects: false,
         }
     }
 }

@@ -64,7 +64,7 @@ fn is_digest_tag(tag: &str) -> bool {
 
 impl Source for RegistrySource {
     async fn resolve(&self) -> Result<Descriptor> {
-        let found = self.repository.head_manifest(&self.name.manifest_name()).await?;
+        let found = self.repository.find_manifest(&self.name.manifest_name()).await?;
         found.ok_or_else(|| Error::not_found(self.absent()))
     }
 
@@ -103,7 +103,7 @@ impl Source for RegistrySource {
             listed.into_iter().map(|descriptor| Referrer { descriptor, tag: None }).collect();
         let prefix = format!("{}.", subject.digest.to_string().replace(':', "-"));
         for tag in self.digest_tags().await?.iter().filter(|tag| tag.starts_with(&prefix)) {
-            if let Some(descriptor) = self.repository.head_manifest(tag).await? {
+            if let Some(descriptor) = self.repository.find_manifest(tag).await? {
                 all.push(Referrer { descriptor, tag: Some(tag.clone()) });
             }
         }
@@ -156,17 +156,9 @@ impl RegistrySink {
         Ok(manifest.descriptor())
     }
 
-    /// Whether a blob is there, as far as the registry lets itself be asked.
-    async fn is_there(&self, digest: &Digest) -> Result<bool> {
-        match self.repository.has_blob(digest).await {
-            Err(error) if error.kind() != ErrorKind::Unavailable => Ok(false),
-            other => other,
-        }
-    }
-
     /// Whether the registry has a manifest that it was not told of in this job.
     async fn manifest_presence(&self, what: &Descriptor) -> Result<Presence> {
-        Ok(match self.repository.head_manifest(&what.digest.to_string()).await? {
+        Ok(match self.repository.look_up_manifest(&what.digest.to_string()).await? {
             None => Presence::Missing,
             // Registries take a manifest only with all that it refers to; of indexes some also
             // take sparse ones.
@@ -178,11 +170,19 @@ impl RegistrySink {
 
 impl Sink for RegistrySink {
     async fn current(&self) -> Result<Option<Descriptor>> {
-        let found = self.repository.head_manifest(&self.name.manifest_name()).await?;
+        let found = self.repository.look_up_manifest(&self.name.manifest_name()).await?;
         self.probe_blobs(found.is_some());
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) =
             found.as_ref().map(|found| found.digest.clone());
         Ok(found)
+    }
+
+    async fn occupant(&self) -> Result<Option<Descriptor>> {
+        match self.repository.manifest(&self.name.manifest_name()).await {
+            Ok(manifest) => Ok(Some(manifest.descriptor())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn presence(&self, what: &Descriptor) -> Result<Presence> {
@@ -203,7 +203,7 @@ impl Sink for RegistrySink {
         let there = probe
             && what.size >= WORTH_ASKING
             && !matches!(what.media_type, MediaType::Config(_))
-            && self.is_there(&what.digest).await?;
+            && self.repository.looks_there(&what.digest, what.size).await?;
         Ok(if there { Presence::Present } else { Presence::Missing })
     }
 
@@ -247,7 +247,7 @@ impl Sink for RegistrySink {
         let Some(from) = from.filter(|from| from != self.name.repository()) else {
             return Ok(false);
         };
-        match self.repository.mount_blob(&what.digest, &from).await? {
+        match self.repository.mount_blob(&what.digest, &from).await {
             Mount::Done => Ok(true),
             Mount::Refused(None) => Ok(false),
             Mount::Refused(Some(session)) => {
@@ -261,9 +261,9 @@ impl Sink for RegistrySink {
     async fn publish(&self, name: Option<&str>, root: &Manifest) -> Result<()> {
         // A digest in the destination's name says what is expected there, and nothing is named.
         let own = match self.name.digest() {
-            Some(digest) if digest != root.digest() => {
+            Some(digest) if !root.has_digest(digest) => {
                 return Err(Error::usage(format!(
-                    "the destination {} is not what is being put there: {}",
+                    "the destination {} has another digest than what is copied there: {}",
                     self.name,
                     root.digest()
                 )));
@@ -271,12 +271,18 @@ impl Sink for RegistrySink {
             Some(_) => self.name.tag(),
             None => Some(self.name.tag_or_latest()),
         };
-        self.repository.put_manifest(name.or(own), root).await
+        match self.name.digest() {
+            Some(digest) => {
+                let root = root.named_by(digest.algorithm());
+                self.repository.put_manifest(name.or(own), &root).await
+            }
+            None => self.repository.put_manifest(name.or(own), root).await,
+        }
     }
 
     async fn holds(&self, blob: &Descriptor) -> Result<bool> {
         self.repository.forget_blob(&blob.digest);
-        self.repository.has_blob(&blob.digest).await
+        self.repository.has_blob(&blob.digest, blob.size).await
     }
 
     async fn finish(&self) -> Result<()> {
@@ -294,6 +300,8 @@ impl Sink for RegistrySink {
             artifacts: true,
             keeps_manifests: true,
             wants_diff_ids: false,
+            // Not where the name says which bytes are wanted.
+            has_dialects: self.name.digest().is_none(),
         }
     }
 }
