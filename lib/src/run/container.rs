@@ -19,8 +19,9 @@ use crate::runtime::binfmt::runs_foreign;
 use crate::runtime::devices::{find_devices, find_rated};
 use crate::runtime::options::{NamespaceMode, UserMode};
 use crate::runtime::{
-    Accounts, Bundle, CdiEdits, Container, Control, HostFacts, ImageDefaults, Look, Outcome,
-    Person, Runtime, Sources, Streams, build, check_options, find_program, prepare, resolve_cdi,
+    Accounts, Bundle, CdiEdits, Container, Control, HostFacts, ImageDefaults, Outcome, Person,
+    Runtime, Sources, Streams, build, check_options, find_program, prepare, resolve_cdi,
+    start_program,
 };
 use crate::snapshot::{Snapshot, SnapshotOptions};
 use crate::store::ContainerDir;
@@ -33,9 +34,6 @@ const TREE: &str = "tree";
 
 /// Digits of an ID that people are shown.
 const SHORT_ID: usize = 12;
-/// What runtimes exit with when the kernel refuses a program that they took for one: the container
-/// counts as started by then.
-const REFUSED: [i32; 2] = [1, 255];
 
 /// A run that has begun.
 pub(super) struct Run<'a> {
@@ -236,25 +234,12 @@ impl Run<'_> {
         built.warnings.iter().for_each(|warning| (self.warn)(warning));
         prepare(&root, &built.spec, true, owner)?;
         let find = |look| find_program(&root, &built.spec, made.host, look, &runs_foreign);
-        if let Err(reason) = find(Look::InRoot) {
-            return Ok(Finished::CannotStart(reason));
-        }
-        // What is in a mount may change until it is started.
-        let suspicion = find(Look::ThroughMounts).err();
-        let bundle = Bundle::write(state, held.id(), &built.spec)?;
-        match (self.attend(&bundle, made.host), suspicion) {
-            // The runtime's words are not read; what it saw is looked at.
-            (Err(error), _) if error.kind() == ErrorKind::Failed => {
-                match find(Look::ThroughMounts) {
-                    Err(reason) => Ok(Finished::CannotStart(reason)),
-                    Ok(()) => Err(error),
-                }
-            }
-            (Ok(Finished::Exited(code)), Some(reason)) if REFUSED.contains(&code) => {
-                Ok(Finished::CannotStart(reason))
-            }
-            (ended, _) => ended,
-        }
+        let start = || self.attend(&Bundle::write(state, held.id(), &built.spec)?, made.host);
+        let code = |ended: &Finished| match ended {
+            Finished::Exited(code) => Some(*code),
+            _ => None,
+        };
+        Ok(start_program(find, start, code)?.unwrap_or_else(Finished::CannotStart))
     }
 
     /// Connects the container to the bridge, if that was asked for.

@@ -31,7 +31,7 @@ pub use cdi::{CDI_DIRECTORIES, CdiEdits, CdiName, resolve_cdi};
 pub use config::{Built, Container, build, check_options, to_json};
 pub use foreground::{Control, Outcome};
 pub use host::{HostFacts, HostNames};
-pub use lookup::{CannotStart, Look, find_program};
+pub use lookup::{CannotStart, Look, find_program, start_program};
 pub use options::{ImageDefaults, RunOptions};
 pub use prepare::{Made, Sources, prepare};
 pub use runc::{Bundle, Runtime};

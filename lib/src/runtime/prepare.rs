@@ -31,6 +31,8 @@ const MAX_LINKS: usize = 40;
 #[derive(Debug, Default)]
 pub struct Made {
     stubs: Vec<Stub>,
+    /// Where those of the working directory begin, which is made last.
+    workdir: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -41,6 +43,13 @@ struct Stub {
 }
 
 impl Made {
+    /// All but the working directory: the layer of a `RUN` keeps it, since the image names it.
+    #[must_use]
+    pub fn without_workdir(mut self) -> Made {
+        self.stubs.truncate(self.workdir.unwrap_or(self.stubs.len()));
+        self
+    }
+
     /// Takes away what is still as it was made: the same object, and empty.
     ///
     /// A build's layer shall not contain mount points. What a program changed stays.
@@ -219,6 +228,7 @@ impl Maker<'_> {
         let wrong = |found: &[u8]| {
             Error::invalid(format!("the working directory {} is not a directory", shown(found)))
         };
+        self.made.workdir = Some(self.made.stubs.len());
         let (_, real) = self.walk(path.as_bytes(), wrong)?;
         // A link may have led where the runtime's own handles are (CVE-2024-21626).
         if real.split(|&b| b == b'/').next() == Some(b"proc") && real != b"proc" {
