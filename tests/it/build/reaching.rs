@@ -41,7 +41,7 @@ fn newer_takes_what_the_registry_has_now() {
     let (sandbox, registry) = (Sandbox::new(), TestRegistry::start());
     let name = registry.image("base:1");
     let push = |text: &str| {
-        image().layer(layer().file("f", text)).build().push(&registry, "base", Some("1"));
+        image().layer(layer().file("f", text)).build().push(&registry, "base", "1");
     };
     let file = format!("FROM {name}\nCMD [\"x\"]\n");
     let content = |pull: &str| {
@@ -108,7 +108,7 @@ fn a_base_image_that_a_context_names_may_ask_for_credentials() {
     let sandbox = Sandbox::new();
     let registry = TestRegistry::builder().basic_auth("user", "word").start();
     let base = image().layer(layer().file("f", "f")).build();
-    base.push(&registry, "base", Some("1"));
+    base.push(&registry, "base", "1");
     let context = format!("base=docker-image://{}", registry.image("base:1"));
     sandbox.write("work/Dockerfile", "FROM base\n");
     let args = ["-q", "--creds", "user:word", "--build-context", &context, "."];
