@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use creel::build::TreeExport;
+use creel::build::{Pull, TreeExport};
 use creel::cli::{DocsVerb, StoreArgs, Style};
 use creel::spec::Platform;
 use creel::transport::{Bare, Location, StoreName};
@@ -430,7 +430,8 @@ fn output(text: &str) -> Result<Output, String> {
 /// Where base images come from.
 #[derive(Args)]
 pub(crate) struct BaseArgs {
-    /// When to fetch bases: if the store does not have them, always, or never.
+    /// When to fetch base images: missing, always, newer (as always, but the store's image is
+    /// enough if the registry cannot be reached) or never.
     #[arg(
         long,
         value_enum,
@@ -501,6 +502,18 @@ pub(crate) enum ImageFormat {
     Docker,
 }
 
+impl PullWhen {
+    /// In the library's words.
+    pub(crate) fn policy(self) -> Pull {
+        match self {
+            PullWhen::Missing => Pull::Missing,
+            PullWhen::Always => Pull::Always,
+            PullWhen::Newer => Pull::Newer,
+            PullWhen::Never => Pull::Never,
+        }
+    }
+}
+
 /// When bases are fetched.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PullWhen {
@@ -508,8 +521,11 @@ pub(crate) enum PullWhen {
     #[value(aliases = ["false", "ifmissing"])]
     Missing,
     /// In any case.
-    #[value(aliases = ["true", "newer", "ifnewer"])]
+    #[value(alias = "true")]
     Always,
+    /// In any case, unless the registry cannot be reached.
+    #[value(alias = "ifnewer")]
+    Newer,
     /// In no case.
     Never,
 }

@@ -3,7 +3,7 @@
 use std::io::{Read, StdinLock};
 use std::path::{Path, PathBuf};
 
-use creel::build::context::{Context, START, from_stream, is_archive, unpack};
+use creel::build::context::{Context, IgnoreFile, START, from_stream, is_archive, unpack};
 use creel::build::fetch::{ContextAddress, ContextContent, ContextFetch, FetchedContext};
 use creel::build::{ContextDir, Remote, SecretSource};
 use creel::error::{IoContext, Result};
@@ -138,9 +138,8 @@ impl<'a> Opener<'a> {
 impl Place {
     /// The directory for a build; what is left out of it is said by the file in it.
     pub(crate) fn directory(self) -> Result<ContextDir> {
-        use creel::build::dockerignore::SHARED_FILE;
         let Place { path, passing, .. } = self;
-        let ignore = Context::open(&path)?.ignore()?.unwrap_or_default();
-        Ok(ContextDir { path, ignore, ignore_name: SHARED_FILE.into(), passing })
+        let IgnoreFile { name, patterns } = Context::open(&path)?.ignore()?.unwrap_or_default();
+        Ok(ContextDir { path, ignore: patterns, ignore_name: name, passing })
     }
 }

@@ -1,12 +1,11 @@
 //! From what was said to a checked file. The environment is read here and nowhere else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 
 use creel::build::check::{Checked, Request, check};
-use creel::build::context::{Context, Found, from_stream, ignore_file, named};
-use creel::build::dockerignore::{Ignore, SHARED_FILE, own_file};
+use creel::build::context::{Context, Found, IgnoreFile, from_stream, ignore_file, named};
 use creel::build::graph::{Bases, PlanOptions, context_key};
 use creel::build::lint::ContextFiles;
 use creel::build::{ContextDir, NamedContext};
@@ -73,20 +72,13 @@ impl Input {
             (None, None, Some(context)) => context.dockerfile()?,
             (None, None, None) => from_stream(std::io::stdin().lock())?,
         };
-        let mut own = found.own_ignore.take();
-        let ignore_name = match (&args.ignorefile, &own) {
-            (Some(path), _) => {
-                own = Some(ignore_file(path)?);
-                path.display().to_string()
-            }
-            (None, Some(_)) => own_file(&found.name),
-            (None, None) => SHARED_FILE.to_owned(),
+        let ignored = match (&args.ignorefile, found.own_ignore.take(), &opened) {
+            (Some(path), ..) => ignore_file(path)?,
+            (None, Some(own), _) => own,
+            (None, None, Some(context)) => context.ignore()?.unwrap_or_default(),
+            (None, None, None) => IgnoreFile::default(),
         };
-        let ignore = match (own, &opened) {
-            (Some(own), _) => own,
-            (None, Some(context)) => context.ignore()?.unwrap_or_default(),
-            (None, None) => Ignore::default(),
-        };
+        let IgnoreFile { name: ignore_name, patterns: ignore } = ignored;
         let time = place.as_ref().and_then(|place| place.time);
         let context =
             place.map(|place| ContextDir { path: place.path, ignore, ignore_name, passing });
@@ -118,6 +110,17 @@ pub(crate) fn store(global: &Global) -> Result<Store> {
 /// Prefixes of images in a registry or in the store.
 const IMAGES: [&str; 3] = ["docker-image://", "container-image://", "docker://"];
 
+/// The name of the image that a further context is, if it is one.
+fn image_of(place: &str) -> Option<&str> {
+    IMAGES.iter().find_map(|prefix| place.strip_prefix(prefix))
+}
+
+/// The registries of images that `--build-context` gives.
+pub(crate) fn registries_of_contexts(args: &FrontArgs) -> Result<Vec<String>> {
+    let images = args.build_contexts.iter().filter_map(|(_, place)| image_of(place));
+    images.map(|name| Ok(Reference::parse(name)?.registry().to_owned())).collect()
+}
+
 /// Opens what `--build-context` gives.
 pub(crate) fn contexts(
     args: &FrontArgs,
@@ -125,7 +128,7 @@ pub(crate) fn contexts(
 ) -> Result<BTreeMap<String, NamedContext>> {
     let mut out = BTreeMap::new();
     for (name, place) in &args.build_contexts {
-        let image = IMAGES.iter().find_map(|prefix| place.strip_prefix(prefix));
+        let image = image_of(place);
         let opening = || format!("opening context {name}");
         let context = match image {
             Some(image) => {
@@ -149,7 +152,7 @@ pub(crate) fn load(args: &FrontArgs, all_stages: bool, global: &Global) -> Resul
     let store = || store(global);
     let remote = || {
         let access = AccessArgs::default();
-        remote::remote(global, &access, platform(args), surroundings(global)?)
+        remote::remote(global, &access, platform(args), surroundings(global)?, BTreeSet::new())
     };
     let needs =
         Needs { store: &store, remote: &remote, secret: &|_| Ok(None), keep_git_dir: false };

@@ -1,5 +1,6 @@
 //! `creel-build build`, and what can be asked instead of a build.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use creel::build::check::Checked;
@@ -7,7 +8,7 @@ use creel::build::deliver::deliver;
 use creel::build::diagnostic::{Diagnostic, Severity, one_line, render};
 use creel::build::graph::Bases;
 use creel::build::source::Source;
-use creel::build::{BuildOptions, Built, Failure, Pull, Remote, Squash, TreeExport, call, graph};
+use creel::build::{BuildOptions, Built, Failure, Remote, Squash, TreeExport, call, graph};
 use creel::cli;
 use creel::error::{Error, IoContext, Result};
 use creel::spec::{Dialect, Digest, Reference};
@@ -16,7 +17,7 @@ use creel::transport::{Location, StoreName};
 
 use super::{check, remote, runs};
 use crate::args::{
-    BuildArgs, Call, Format, Global, ImageFormat, Method, Output, PullWhen, ResultArgs, SquashWhich,
+    BuildArgs, Call, Format, Global, ImageFormat, Method, Output, ResultArgs, SquashWhich,
 };
 use crate::contexts::{Needs, Opener};
 use crate::steps::Steps;
@@ -65,7 +66,8 @@ fn image(global: &Global, args: &BuildArgs) -> Result<u8> {
     let platform = front::platform(&args.front);
     let remote = || {
         let found = front::surroundings(global)?;
-        let remote = remote::remote(global, &args.bases.access, platform.clone(), found)?;
+        let (access, named) = (&args.bases.access, named_registries(args)?);
+        let remote = remote::remote(global, access, platform.clone(), found, named)?;
         Ok(remote::bounded(remote, &args.fetch))
     };
     let (opened, secret) = (|| Ok(store.clone()), |id: &str| runs::secret(&args.run.lent, id));
@@ -89,6 +91,24 @@ fn image(global: &Global, args: &BuildArgs) -> Result<u8> {
         }
         Err(failure) => failed(global, failure),
     }
+}
+
+/// The registries that the command line names: of the result's names, its places and of further
+/// contexts.
+fn named_registries(args: &BuildArgs) -> Result<BTreeSet<String>> {
+    let result = &args.result;
+    let tags = result.tags.iter().filter_map(remote::reference);
+    let mut named: BTreeSet<String> = tags.map(|name| name.registry().to_owned()).collect();
+    for output in &result.outputs {
+        let place = match output {
+            Output::Registry(Some(name)) => remote::registry(name)?,
+            Output::Place(place) => place.clone(),
+            _ => continue,
+        };
+        named.extend(remote::registry_of(&place));
+    }
+    named.extend(front::registries_of_contexts(&args.front)?);
+    Ok(named)
 }
 
 /// Shows a failure; the program ends with the code of the command that failed, if one did.
@@ -118,11 +138,7 @@ fn options(args: &BuildArgs, input: &front::Input) -> Result<BuildOptions> {
             ImageFormat::Docker => Dialect::Docker,
         },
         platform: input.options.platform.clone(),
-        pull: match args.bases.pull {
-            PullWhen::Missing => Pull::Missing,
-            PullWhen::Always => Pull::Always,
-            PullWhen::Never => Pull::Never,
-        },
+        pull: args.bases.pull.policy(),
         no_cache: args.no_cache,
         jobs: args.jobs.map(usize::from),
         no_cache_filter: args.no_cache_filter.clone(),
@@ -242,6 +258,9 @@ fn told(global: &Global, checked: &Checked, warnings: bool) -> Result<()> {
     if warnings && !global.quiet {
         for name in &checked.plan.unused_arguments {
             cli::say(format_args!("warning: nothing declares --build-arg {name}"));
+        }
+        for (name, why) in &checked.plan.ineffective_arguments {
+            cli::say(format_args!("warning: --build-arg {name} has no effect: {why}"));
         }
     }
     let name = source.name();

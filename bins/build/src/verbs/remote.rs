@@ -1,5 +1,6 @@
 //! Places elsewhere: how they are reached, and `creel-build push`.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use creel::build::Remote;
@@ -20,13 +21,21 @@ const JOBS: usize = 6;
 /// How often what failed for a passing reason is tried again.
 const RETRIES: u32 = 3;
 
-/// How places elsewhere are reached.
+/// How places elsewhere are reached. `named` are the registries that the person named, the only
+/// ones that `--creds` are sent to.
 pub(crate) fn remote(
     global: &Global,
     access: &AccessArgs,
     platform: Platform,
     found: Surroundings,
+    named: BTreeSet<String>,
 ) -> Result<Remote> {
+    if access.creds.is_some() && named.is_empty() {
+        return Err(Error::usage(
+            "--creds: no registry is named on the command line, and registries that only a \
+             Dockerfile names do not get them (name one with -t, or use creel-copy login)",
+        ));
+    }
     let listener = cli::listener(global.progress, global.quiet);
     let Surroundings { paths, root } = found;
     let auth_file = access.authfile.clone();
@@ -60,6 +69,7 @@ pub(crate) fn remote(
     Ok(Remote {
         places: Box::new(places),
         side,
+        credential_for: named,
         jobs: JOBS,
         listener,
         git: git(),
@@ -113,6 +123,14 @@ pub(crate) fn registry(name: &str) -> Result<Location> {
     Ok(Location::Registry(Reference::parse(name)?.with_default_tag()))
 }
 
+/// The registry of a place, if it is in one.
+pub(crate) fn registry_of(place: &Location) -> Option<String> {
+    match place {
+        Location::Registry(name) => Some(name.registry().to_owned()),
+        _ => None,
+    }
+}
+
 /// A compression in the library's words.
 pub(crate) fn compression(packing: Packing) -> Compression {
     match packing {
@@ -133,7 +151,8 @@ pub(crate) fn push(global: &Global, args: &PushArgs) -> Result<u8> {
             return Err(Error::usage("a digest does not say where to push: name a destination"));
         }
     };
-    let remote = remote(global, &args.access, Platform::host(), found)?;
+    let named = registry_of(&to).into_iter().collect();
+    let remote = remote(global, &args.access, Platform::host(), found, named)?;
     let packing = args.compression.map(compression);
     let digest = deliver(&store, &remote, &args.name, &to, packing)?;
     if let Some(path) = &args.digestfile {

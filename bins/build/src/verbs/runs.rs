@@ -7,6 +7,7 @@ use std::sync::Arc;
 use creel::build::{Cancel, Credentials, Machine, OnFailure, RunSettings, SecretSource};
 use creel::cli;
 use creel::error::{Error, IoContext, Result};
+use creel::runtime::files::Dns;
 use creel::runtime::flags::{
     apply_security_opt, parse_capabilities, parse_host_entry, parse_ulimit, parse_volume,
 };
@@ -40,6 +41,8 @@ pub(crate) fn settings(args: &RunArgs, cancel: Arc<Cancel>) -> Result<RunSetting
         network: args.network,
         allow: args.allow.clone(),
         hosts: parsed(&inner.add_host, parse_host_entry)?,
+        no_hosts: false,
+        dns: Dns::default(),
         credentials: credentials(&args.lent)?,
         options: RunOptions {
             shm_size: inner.shm_size,

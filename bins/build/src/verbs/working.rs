@@ -1,25 +1,24 @@
 //! Images without a Dockerfile: `from`, `copy`, `add`, `config`, `commit`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use creel::build::context::{Context, ignore_file};
 use creel::build::deliver::deliver;
-use creel::build::dockerignore::{Ignore, SHARED_FILE};
+use creel::build::dockerignore::Ignore;
+use creel::build::working::Format;
 use creel::build::working::{self, Changes, CommitOptions, CopyOptions, FromOptions, RunDefaults};
-use creel::build::{Pull, working::Format};
 use creel::cli;
-use creel::error::{Error, ErrorKind, IoContext, Result};
+use creel::error::{Error, IoContext, Result};
 use creel::runtime::flags;
 use creel::spec::{Compression, Platform};
 use creel::store::Store;
 use creel::transport::{Bare, Location, StoreName};
 
 use super::{remote, runs};
-use crate::args::{Global, ImageFormat, PullWhen};
+use crate::args::{Global, ImageFormat};
 use crate::working_args::{CommitArgs, ConfigArgs, CopyArgs, DefaultArgs, FromArgs};
 use crate::{front, render};
-
-/// What else than `.dockerignore` may say what is left out.
-const OWN_IGNORE: &str = ".containerignore";
 
 /// Says what a person should know.
 pub(crate) fn warn(global: &Global) -> impl FnMut(&str) + Send + use<> {
@@ -29,6 +28,12 @@ pub(crate) fn warn(global: &Global) -> impl FnMut(&str) + Send + use<> {
             cli::say(format_args!("creel-build: warning: {text}"));
         }
     }
+}
+
+/// The registry of an image that the command line names.
+fn named_registry(image: Option<&String>) -> Result<BTreeSet<String>> {
+    let place = image.map(|image| Location::parse(image, Bare::Registry)).transpose()?;
+    Ok(place.iter().filter_map(remote::registry_of).collect())
 }
 
 fn format(format: ImageFormat) -> Format {
@@ -43,15 +48,12 @@ pub(crate) fn from(global: &Global, args: &FromArgs) -> Result<u8> {
     let found = front::surroundings(global)?;
     let store = Store::open_with(&found.root, global.store.options())?;
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
-    let remote = remote::remote(global, &args.bases.access, platform.clone(), found)?;
+    let named = named_registry(Some(&args.image).filter(|image| *image != "scratch"))?;
+    let remote = remote::remote(global, &args.bases.access, platform.clone(), found, named)?;
     let options = FromOptions {
         image: args.image.clone(),
         name: args.name.clone(),
-        pull: match args.bases.pull {
-            PullWhen::Missing => Pull::Missing,
-            PullWhen::Always => Pull::Always,
-            PullWhen::Never => Pull::Never,
-        },
+        pull: args.bases.pull.policy(),
         platform,
         format: format(args.format),
         defaults: defaults(&args.defaults)?,
@@ -101,7 +103,8 @@ fn defaults(args: &DefaultArgs) -> Result<RunDefaults> {
 pub(crate) fn copy(global: &Global, args: &CopyArgs, add: bool) -> Result<u8> {
     let found = front::surroundings(global)?;
     let store = Store::open_with(&found.root, global.store.options())?;
-    let remote = remote::remote(global, &args.access, Platform::host(), found)?;
+    let named = named_registry(args.from.as_ref())?;
+    let remote = remote::remote(global, &args.access, Platform::host(), found, named)?;
     let remote = remote::bounded(remote, &args.fetch);
     let (sources, destination) = match args.paths.split_last() {
         Some((last, sources)) if !sources.is_empty() => (sources, Some(last.clone())),
@@ -129,15 +132,12 @@ pub(crate) fn copy(global: &Global, args: &CopyArgs, add: bool) -> Result<u8> {
 }
 
 fn ignore(args: &CopyArgs) -> Result<Ignore> {
-    let usual = args.contextdir.iter().flat_map(|dir| {
-        [OWN_IGNORE, SHARED_FILE].map(|name| dir.join(name)).into_iter().filter(|p| p.is_file())
-    });
-    let Some(path) = args.ignorefile.clone().or_else(|| usual.into_iter().next()) else {
-        return Ok(Ignore::default());
+    let file = match (&args.ignorefile, &args.contextdir) {
+        (Some(path), _) => Some(ignore_file(path)?),
+        (None, Some(dir)) => Context::open(dir)?.ignore()?,
+        (None, None) => None,
     };
-    let reading = || format!("reading {}", path.display());
-    let bytes = std::fs::read(&path).doing(reading)?;
-    Ignore::parse(&bytes).map_err(|error| Error::caused(ErrorKind::Invalid, reading(), error))
+    Ok(file.unwrap_or_default().patterns)
 }
 
 /// `creel-build config CONTAINER`.
@@ -181,7 +181,6 @@ pub(crate) fn config(global: &Global, args: &ConfigArgs) -> Result<u8> {
 pub(crate) fn commit(global: &Global, args: &CommitArgs) -> Result<u8> {
     let found = front::surroundings(global)?;
     let store = Store::open_with(&found.root, global.store.options())?;
-    let remote = remote::remote(global, &args.access, Platform::host(), found)?;
     let (mut names, mut places) = (Vec::new(), Vec::new());
     for text in args.image.iter().chain(&args.tags) {
         match Location::parse(text, Bare::Store)? {
@@ -189,6 +188,8 @@ pub(crate) fn commit(global: &Global, args: &CommitArgs) -> Result<u8> {
             place => places.push(place),
         }
     }
+    let named = places.iter().filter_map(remote::registry_of).collect();
+    let remote = remote::remote(global, &args.access, Platform::host(), found, named)?;
     let options = CommitOptions {
         names,
         format: args.format.map(format),

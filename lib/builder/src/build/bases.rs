@@ -3,14 +3,14 @@
 //! Promise: an image that the store has costs no request; one that has to come goes through `copy`
 //! and is whole before it is used. The only part of a build that enters async code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::execute::NamedContext;
 use super::fetch::GitSettings;
 use crate::copy::{CopyOptions, Remembered, Selection, Session, Shape, copy};
 use crate::error::{Error, ErrorKind, Result};
-use crate::progress::Listener;
+use crate::progress::{Event, Listener};
 use crate::spec::{Descriptor, Digest, Image, Manifest, Platform, Reference};
 use crate::store::{Store, StoreName, Writer};
 use crate::transport::{Bare, Entry, Location, Places, SideOptions, Sink, Source, layout_entries};
@@ -21,6 +21,9 @@ pub struct Remote {
     pub places: Box<dyn Fn() -> Result<Places> + Send + Sync>,
     /// Credentials and the like.
     pub side: SideOptions,
+    /// The registries that the credential of `side` is for: those that a person named, never one
+    /// that only a Dockerfile names.
+    pub credential_for: BTreeSet<String>,
     /// Blobs on their way at the same time.
     pub jobs: usize,
     /// Told what moves.
@@ -31,6 +34,19 @@ pub struct Remote {
     pub max_fetch: u64,
 }
 
+impl Remote {
+    /// How a place is reached.
+    pub(super) fn side_of(&self, place: &Location) -> SideOptions {
+        let mut side = self.side.clone();
+        if let Location::Registry(name) = place
+            && !self.credential_for.contains(name.registry())
+        {
+            side.credential = None;
+        }
+        side
+    }
+}
+
 /// When an image is fetched although the store may have it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pull {
@@ -39,6 +55,8 @@ pub enum Pull {
     Missing,
     /// Always: names are resolved again.
     Always,
+    /// As always, but what the store has is good enough where the registry cannot say.
+    Newer,
     /// Never.
     Never,
 }
@@ -81,6 +99,9 @@ impl<'a> Finder<'a> {
             _ => self.held(&store_name, platform)?,
         };
         let image = match held {
+            Some(image) if self.pull == Pull::Newer => {
+                self.newer(name, &store_name, platform, image)?
+            }
             Some(image) => image,
             None if self.pull == Pull::Never => {
                 return Err(Error::not_found(format!(
@@ -92,6 +113,25 @@ impl<'a> Finder<'a> {
         let image = Arc::new(image);
         self.found.insert(key, image.clone());
         Ok(image)
+    }
+
+    /// The image that the registry has now, or `held` where that cannot be found out.
+    fn newer(
+        &self,
+        name: &str,
+        store_name: &StoreName,
+        platform: &Platform,
+        held: Image,
+    ) -> Result<Image> {
+        match self.fetch(name, store_name, platform) {
+            Err(error) if error.kind() != ErrorKind::Corrupt => {
+                let why = error.chain();
+                let text = format!("using {name} as it is in the local store: {why}");
+                self.remote.listener.event(Event::Warning(text));
+                Ok(held)
+            }
+            other => other,
+        }
     }
 
     /// What the store has of a name for a platform.
@@ -152,8 +192,9 @@ impl<'a> Finder<'a> {
             at.entry = Entry::Nth(number);
         }
         let places = (self.remote.places)()?;
-        let root =
-            run_async(async { places.source(&from, &self.remote.side).await?.resolve().await })?;
+        let root = run_async(async {
+            places.source(&from, &self.remote.side_of(&from)).await?.resolve().await
+        })?;
         let name = StoreName::Digest(root.digest);
         match self.held(&name, platform)? {
             Some(image) => Ok(image),
@@ -172,8 +213,8 @@ impl<'a> Finder<'a> {
         let places = (self.remote.places)()?;
         let work = async {
             let to = Location::Store(name.clone());
-            let source = Arc::new(places.source(&from, &self.remote.side).await?);
-            let sink = Arc::new(places.sink(&to, &self.remote.side)?);
+            let source = Arc::new(places.source(&from, &self.remote.side_of(&from)).await?);
+            let sink = Arc::new(places.sink(&to, &self.remote.side_of(&to))?);
             let shape = Shape::Sparse;
             let options = CopyOptions {
                 selection: Selection::Platforms(vec![platform.clone()], shape),

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::dockerfile::MAX_FILE;
-use super::dockerignore::{self, Ignore, MAX_IGNORE_FILE, SHARED_FILE};
+use super::dockerignore::{Ignore, MAX_IGNORE_FILE, SHARED_FILES, own_files};
 use crate::blob::Decoder;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::layer::{Ownership, UnpackOptions, Unpacker, WhiteoutForm};
@@ -38,7 +38,16 @@ pub struct Found {
     /// Its bytes; one more than [`MAX_FILE`] at most.
     pub bytes: Vec<u8>,
     /// What is left out of the context, by the file beside it.
-    pub own_ignore: Option<Ignore>,
+    pub own_ignore: Option<IgnoreFile>,
+}
+
+/// What is left out of a context, and the file that says so.
+#[derive(Clone, Debug, Default)]
+pub struct IgnoreFile {
+    /// What messages call it.
+    pub name: String,
+    /// Its patterns.
+    pub patterns: Ignore,
 }
 
 impl Context {
@@ -101,9 +110,10 @@ impl Context {
         }
     }
 
-    /// What is left out by the `.dockerignore` in the root.
-    pub fn ignore(&self) -> Result<Option<Ignore>> {
-        read_ignore(&self.root, SHARED_FILE.as_bytes(), &self.path.join(SHARED_FILE))
+    /// What is left out by the `.containerignore` or `.dockerignore` in the root.
+    pub fn ignore(&self) -> Result<Option<IgnoreFile>> {
+        let name = |name: &str| (name.as_bytes().to_vec(), self.shown(Path::new(name)));
+        first_ignore(&self.root, SHARED_FILES.map(name))
     }
 
     /// Whether something of this name is there.
@@ -127,32 +137,43 @@ pub fn named(path: &Path) -> Result<Found> {
 
 fn found(root: &Root, name: &[u8], file: File, shown: String) -> Result<Found> {
     let bytes = read(file, MAX_FILE).doing(|| format!("reading {shown}"))?;
-    let own = dockerignore::own_file(&String::from_utf8_lossy(name));
-    let own_shown = PathBuf::from(dockerignore::own_file(&shown));
-    let own_ignore = read_ignore(root, own.as_bytes(), &own_shown)?;
+    let [first, second] = own_files(&String::from_utf8_lossy(name)).map(String::into_bytes);
+    let [first_shown, second_shown] = own_files(&shown);
+    let own_ignore = first_ignore(root, [(first, first_shown), (second, second_shown)])?;
     Ok(Found { name: shown, bytes, own_ignore })
 }
 
 /// What a file, which must be there, says to leave out.
-pub fn ignore_file(path: &Path) -> Result<Ignore> {
+pub fn ignore_file(path: &Path) -> Result<IgnoreFile> {
     let missing = || Error::not_found(format!("there is no file {}", path.display()));
     let name = path.file_name().ok_or_else(missing)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let root = Root::open(parent.unwrap_or(Path::new(".")))?;
-    read_ignore(&root, name.as_bytes(), path)?.ok_or_else(missing)
+    let shown = path.display().to_string();
+    read_ignore(&root, name.as_bytes(), shown)?.ok_or_else(missing)
 }
 
-fn read_ignore(root: &Root, name: &[u8], shown: &Path) -> Result<Option<Ignore>> {
+/// The first of two files that exists, given by name and by what messages call them.
+fn first_ignore(root: &Root, files: [(Vec<u8>, String); 2]) -> Result<Option<IgnoreFile>> {
+    for (name, shown) in files {
+        if let Some(found) = read_ignore(root, &name, shown)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+fn read_ignore(root: &Root, name: &[u8], shown: String) -> Result<Option<IgnoreFile>> {
     let file = match root.open_file(name) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io(format!("opening {}", shown.display()), error)),
+        Err(error) => return Err(Error::io(format!("opening {shown}"), error)),
     };
-    let reading = || format!("reading {}", shown.display());
+    let reading = || format!("reading {shown}");
     let bytes = read(file, MAX_IGNORE_FILE).doing(reading)?;
-    let ignore = Ignore::parse(&bytes)
+    let patterns = Ignore::parse(&bytes)
         .map_err(|error| Error::caused(ErrorKind::Invalid, reading(), error))?;
-    Ok(Some(ignore))
+    Ok(Some(IgnoreFile { name: shown, patterns }))
 }
 
 /// A file's bytes, one more than `most` at most: who reads them sees that it is too large.
@@ -223,10 +244,10 @@ mod tests {
         write(".dockerignore", "y\nz");
         let found = open().dockerfile().unwrap();
         assert_eq!(
-            (found.bytes.as_slice(), found.own_ignore.unwrap().patterns().len()),
+            (found.bytes.as_slice(), found.own_ignore.unwrap().patterns.patterns().len()),
             (&b"d"[..], 1)
         );
-        assert_eq!(open().ignore().unwrap().unwrap().patterns().len(), 2);
+        assert_eq!(open().ignore().unwrap().unwrap().patterns.patterns().len(), 2);
         std::fs::create_dir(dir.path().join("sub")).unwrap();
         write("sub/Dockerfile2", "2");
         assert_eq!(open().named(Path::new("sub/Dockerfile2")).unwrap().bytes, b"2");

@@ -32,8 +32,8 @@ pub fn deliver(
     });
     let work = async {
         let from = Location::Store(name.clone());
-        let source = Arc::new(places.source(&from, &remote.side).await?);
-        let sink = Arc::new(places.sink(to, &remote.side)?);
+        let source = Arc::new(places.source(&from, &remote.side_of(&from)).await?);
+        let sink = Arc::new(places.sink(to, &remote.side_of(to))?);
         let change = LayerCompression { compression, level: None, recompress: false };
         let options = CopyOptions {
             selection: Selection::Usual,

@@ -25,6 +25,7 @@ pub mod fetch;
 pub mod graph;
 mod image;
 pub mod lint;
+mod owners;
 pub mod source;
 mod suggest;
 mod transfer;

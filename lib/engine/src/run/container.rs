@@ -23,9 +23,9 @@ use crate::runtime::devices::{find_devices, find_rated};
 use crate::runtime::flags::parse_signal;
 use crate::runtime::options::UserMode;
 use crate::runtime::{
-    Accounts, Attached, Bundle, CdiEdits, Container, Control, HostFacts, ImageDefaults, Look,
-    Outcome, Person, RunOptions, Runtime, SharedSources, Sources, Streams, build, check_options,
-    ensure_profile, find_program, keep_restrictions, prepare, resolve_cdi,
+    Accounts, Attached, Bundle, CdiEdits, Container, Control, HostFacts, ImageDefaults, Outcome,
+    Person, RunOptions, Runtime, SharedSources, Sources, Streams, build, check_options,
+    ensure_profile, find_program, keep_restrictions, prepare, resolve_cdi, start_program,
 };
 use crate::snapshot::{Snapshot, SnapshotOptions};
 use crate::spec::Descriptor;
@@ -39,9 +39,6 @@ const TREE: &str = "tree";
 /// Its files of `/etc`, beside that.
 const ETC: &str = "etc";
 
-/// What runtimes exit with when the kernel refuses a program that they took for one: the container
-/// counts as started by then.
-const REFUSED: [i32; 2] = [1, 255];
 
 /// A run that has begun.
 pub(super) struct Run<'a> {
@@ -335,25 +332,13 @@ impl Run<'_> {
         built.warnings.iter().for_each(|warning| (self.warn)(warning));
         prepare(&root, &built.spec, true, owner)?;
         let find = |look| find_program(&root, &built.spec, made.host, look, &runs_foreign);
-        if let Err(reason) = find(Look::InRoot) {
-            return Ok(Finished::CannotStart(reason));
-        }
-        // What is in a mount may change until it is started.
-        let suspicion = find(Look::ThroughMounts).err();
-        let bundle = Bundle::write(state, held.id(), &built.spec)?;
-        match (self.attend(place, &bundle, made.host), suspicion) {
-            // The runtime's words are not read; what it saw is looked at.
-            (Err(error), _) if error.kind() == ErrorKind::Failed => {
-                match find(Look::ThroughMounts) {
-                    Err(reason) => Ok(Finished::CannotStart(reason)),
-                    Ok(()) => Err(error),
-                }
-            }
-            (Ok(Finished::Exited(code)), Some(reason)) if REFUSED.contains(&code) => {
-                Ok(Finished::CannotStart(reason))
-            }
-            (ended, _) => ended,
-        }
+        let bundle = || Bundle::write(state, held.id(), &built.spec);
+        let start = || self.attend(place, &bundle()?, made.host);
+        let code = |ended: &Finished| match ended {
+            Finished::Exited(code) => Some(*code),
+            _ => None,
+        };
+        Ok(start_program(find, start, code)?.unwrap_or_else(Finished::CannotStart))
     }
 
     /// Writes the files of `/etc` on the store's disk, where a container that fills one takes
@@ -368,7 +353,8 @@ impl Run<'_> {
     ) -> Result<BTreeMap<String, PathBuf>> {
         let directory = place.held.path().join(ETC);
         let making = || format!("making directory {}", directory.display());
-        DirBuilder::new().mode(0o700).create(&directory).doing(making)?;
+        // It is there already when the container is started again.
+        DirBuilder::new().recursive(true).mode(0o700).create(&directory).doing(making)?;
         let id = place.held.id();
         let mut files = etc::write(self.request, host, id, addresses, owner, &directory)?;
         if place.users.is_some() {

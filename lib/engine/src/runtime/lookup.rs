@@ -17,6 +17,7 @@ use super::flags::clean;
 use super::host::HostFacts;
 use super::mounted::{Mounted, at};
 use super::view;
+use crate::error::{self, ErrorKind};
 use crate::sys::{Meta, Root};
 
 /// The image's program cannot be started.
@@ -103,6 +104,38 @@ pub fn find_program(
         Ok(()) | Err(Finding::Hidden) => Ok(()),
         Err(Finding::Missing(reason)) => Err(CannotStart::missing(reason)),
         Err(Finding::Unusable(reason)) => Err(CannotStart::unusable(reason)),
+    }
+}
+
+/// What runtimes exit with when the kernel refuses a program that they took for one: the container
+/// counts as started by then.
+const REFUSED: [i32; 2] = [1, 255];
+
+/// Starts a program, unless `find` knows from the root alone that it cannot be started. What is in
+/// mounts may change until then: it counts only if the runtime fails, or ends with a code that says
+/// that the kernel refused the program. `code` is the exit code in what `start` returns.
+///
+/// # Errors
+/// Those of `start`, where the program is not the reason.
+pub fn start_program<T>(
+    find: impl Fn(Look) -> Result<(), CannotStart>,
+    start: impl FnOnce() -> error::Result<T>,
+    code: impl Fn(&T) -> Option<i32>,
+) -> error::Result<Result<T, CannotStart>> {
+    if let Err(reason) = find(Look::InRoot) {
+        return Ok(Err(reason));
+    }
+    let suspicion = find(Look::ThroughMounts).err();
+    match (start(), suspicion) {
+        // The runtime's words are not read; what it saw is looked at.
+        (Err(error), _) if error.kind() == ErrorKind::Failed => match find(Look::ThroughMounts) {
+            Err(reason) => Ok(Err(reason)),
+            Ok(()) => Err(error),
+        },
+        (Ok(ended), Some(reason)) if code(&ended).is_some_and(|code| REFUSED.contains(&code)) => {
+            Ok(Err(reason))
+        }
+        (ended, _) => ended.map(Ok),
     }
 }
 

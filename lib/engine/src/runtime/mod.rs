@@ -39,7 +39,7 @@ pub use detached::StartedContainer;
 pub use foreground::{Control, Outcome};
 pub use host::{HostFacts, HostNames};
 pub use inherit::keep_restrictions;
-pub use lookup::{CannotStart, Look, find_program};
+pub use lookup::{CannotStart, Look, find_program, start_program};
 pub use options::{ImageDefaults, RunOptions};
 pub use prepare::{Made, is_kernel_path, prepare};
 pub use runc::{Bundle, Runtime};

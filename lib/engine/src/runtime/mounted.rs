@@ -31,6 +31,8 @@ pub(super) struct MountedAt {
     pub(super) mode: Option<u32>,
     /// Whether it is one of the files that we put over the image's.
     pub(super) is_ours: bool,
+    /// Whether nothing is in it when the program starts: memory that the runtime does not fill.
+    pub(super) is_empty: bool,
 }
 
 impl Mounted {
@@ -46,7 +48,15 @@ impl Mounted {
             let mode = said.and_then(|mode| u32::from_str_radix(mode, 8).ok());
             let is_memory = mount.typ().as_deref() == Some("tmpfs");
             let mode = is_memory.then(|| mode.unwrap_or(MEMORY_MODE));
-            MountedAt { mode, is_ours: OURS.contains(&target.as_str()), target, bound }
+            let mut options = mount.options().iter().flatten();
+            let is_filled = options.any(|word| word == "tmpcopyup") || target.starts_with("/dev");
+            MountedAt {
+                mode,
+                is_ours: OURS.contains(&target.as_str()),
+                is_empty: is_memory && !is_filled,
+                target,
+                bound,
+            }
         });
         Mounted { entries: entries.collect() }
     }

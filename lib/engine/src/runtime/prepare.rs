@@ -32,6 +32,8 @@ const MAX_LINKS: usize = 40;
 #[derive(Debug, Default)]
 pub struct Made {
     stubs: Vec<Stub>,
+    /// Where those of the working directory begin, which is made last.
+    workdir: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -42,6 +44,13 @@ struct Stub {
 }
 
 impl Made {
+    /// All but the working directory: the layer of a `RUN` keeps it, since the image names it.
+    #[must_use]
+    pub fn without_workdir(mut self) -> Made {
+        self.stubs.truncate(self.workdir.unwrap_or(self.stubs.len()));
+        self
+    }
+
     /// Takes away what is still as it was made: the same object, and empty.
     ///
     /// A build's layer shall not contain mount points. What a program changed stays.
@@ -260,6 +269,7 @@ impl Maker<'_> {
         let wrong = |found: &[u8]| {
             Error::invalid(format!("the working directory {} is not a directory", shown(found)))
         };
+        self.made.workdir = Some(self.made.stubs.len());
         self.walk(path.as_bytes(), wrong).map(drop)
     }
 }

@@ -22,6 +22,8 @@ const MAX_ID: u32 = i32::MAX as u32;
 pub struct Accounts {
     passwd: Vec<u8>,
     group: Vec<u8>,
+    /// Whether `root` is user and group 0 without an entry.
+    knows_root: bool,
 }
 
 /// Who a process runs as.
@@ -52,12 +54,18 @@ impl Accounts {
                 Err(error) => Err(Error::io(reading(), error)),
             }
         };
-        Ok(Accounts { passwd: read(b"etc/passwd")?, group: read(b"etc/group")? })
+        Ok(Accounts::new(read(b"etc/passwd")?, read(b"etc/group")?))
     }
 
     /// Takes the contents as they are; for files that a mount will put over the image's.
     pub fn new(passwd: Vec<u8>, group: Vec<u8>) -> Accounts {
-        Accounts { passwd, group }
+        Accounts { passwd, group, knows_root: false }
+    }
+
+    /// The same, with `root` as user and group 0 where the files have no such entry: the rule of
+    /// builds, which may start from nothing.
+    pub fn with_root(self) -> Accounts {
+        Accounts { knows_root: true, ..self }
     }
 
     /// Who `user[:group]` is, with `further` groups. Empty text is user 0.
@@ -80,6 +88,7 @@ impl Accounts {
                 name: Some(entry.name.clone()),
             },
             (None, Wanted::Id(uid)) => ResolvedUser { uid: *uid, ..ResolvedUser::default() },
+            (None, Wanted::Name(name)) if self.is_root(name) => ResolvedUser::default(),
             (None, Wanted::Name(name)) => {
                 return Err(Error::not_found(format!(
                     "unable to find user {name:?}: no matching entries in the image's passwd file"
@@ -118,12 +127,17 @@ impl Accounts {
                 .group_lines()
                 .find(|line| line.name == name.as_bytes())
                 .map(|line| line.gid)
+                .or_else(|| self.is_root(name).then_some(0))
                 .ok_or_else(|| {
                     Error::not_found(format!(
                         "unable to find group {name:?}: no matching entries in the image's group file"
                     ))
                 }),
         }
+    }
+
+    fn is_root(&self, name: &str) -> bool {
+        self.knows_root && name == "root"
     }
 
     fn passwd_entry(&self, wanted: &Wanted) -> Option<PasswdEntry> {

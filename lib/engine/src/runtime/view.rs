@@ -26,7 +26,7 @@ const DEVICE_LINKS: [(&[u8], &[u8]); 5] = [
 ///
 /// # Errors
 /// Those of the kernel; [`io::ErrorKind::Unsupported`] for what is in a mount that has no source
-/// on the host (memory, the kernel's own file systems).
+/// on the host (the kernel's own file systems), `NotFound` for what is in memory that begins empty.
 pub(super) fn open(root: &Root, mounts: &[MountedAt], path: &str) -> io::Result<File> {
     let real = follow(path, |path| link_at(root, mounts, path))?;
     in_mount(
@@ -111,6 +111,12 @@ fn in_mount<T>(
 ) -> io::Result<T> {
     let text = std::str::from_utf8(path).map_err(|_| io::ErrorKind::Unsupported)?;
     let Some(mount) = at(mounts, text) else { return inside(root, path) };
+    if mount.is_empty {
+        return match text.len() == mount.target.len() {
+            true => whole(std::path::Path::new("/")),
+            false => Err(io::ErrorKind::NotFound.into()),
+        };
+    }
     let source = mount.bound.as_deref().ok_or(io::ErrorKind::Unsupported)?;
     if !std::fs::metadata(source)?.is_dir() {
         return whole(source);

@@ -58,13 +58,14 @@ pub struct Above {
     matched: Vec<bool>,
 }
 
-/// The file that holds the patterns for a Dockerfile of this name, if there is one.
-pub fn own_file(dockerfile: &str) -> String {
-    format!("{dockerfile}.dockerignore")
+/// The files that may hold the patterns for a Dockerfile of this name, the first that exists
+/// counts.
+pub fn own_files(dockerfile: &str) -> [String; 2] {
+    ["containerignore", "dockerignore"].map(|extension| format!("{dockerfile}.{extension}"))
 }
 
-/// The file in the root of a context that counts otherwise.
-pub const SHARED_FILE: &str = ".dockerignore";
+/// The files in the root of a context that count otherwise, the first that exists.
+pub const SHARED_FILES: [&str; 2] = [".containerignore", ".dockerignore"];
 
 impl Ignore {
     /// Reads a file.

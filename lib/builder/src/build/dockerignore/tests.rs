@@ -176,7 +176,8 @@ fn the_whole_context() {
         let ignore = Ignore::parse(lines.as_bytes()).unwrap();
         assert_eq!(ignore.excludes_everything().map(|pattern| pattern.line), expected, "{lines}");
     }
-    assert_eq!(own_file("build/Dockerfile2"), "build/Dockerfile2.dockerignore");
+    let own = ["build/Dockerfile2.containerignore", "build/Dockerfile2.dockerignore"];
+    assert_eq!(own_files("build/Dockerfile2"), own);
 }
 
 proptest! {

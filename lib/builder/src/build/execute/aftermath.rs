@@ -4,12 +4,14 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::super::graph::Run;
+use super::Builder;
 use super::options::{BuildEvent, Cancel, Failure, OnFailure};
 use super::sandbox::Command;
-use super::{BuildResult, Builder};
 use crate::error::{IoContext, Result};
 use crate::runtime::options::TerminalSize;
-use crate::runtime::{Bundle, Control, Person, RunOptions, Runtime, Sources, Stream, Streams};
+use crate::runtime::{
+    Bundle, Control, Outcome, Person, RunOptions, Runtime, Sources, Stream, Streams,
+};
 use crate::sys::{self, Root};
 
 /// What reads commands.
@@ -62,9 +64,9 @@ impl Builder<'_> {
         let text = format!("{SHELL} runs where the command failed; the build ends with it");
         self.reporter.event(BuildEvent::Warning(&text));
         match self.in_sandbox(&command, sources) {
-            // How a shell ends is nobody's failure.
-            Err(failure) if failure.code.is_none() => Err(failure.error),
-            _ => Ok(()),
+            // One that cannot be started is worth telling.
+            Err(failure) => Err(failure.error),
+            Ok(()) => Ok(()),
         }
     }
 
@@ -74,7 +76,7 @@ impl Builder<'_> {
         command: &Command<'_>,
         runtime: &Runtime,
         bundle: &Bundle,
-    ) -> BuildResult<()> {
+    ) -> Result<Outcome> {
         use std::os::fd::AsFd;
         let own = || "opening the standard streams";
         // Standard output is for the result.
@@ -99,6 +101,6 @@ impl Builder<'_> {
             }
         };
         drop(counted);
-        outcome.map(drop).map_err(Failure::from)
+        outcome
     }
 }

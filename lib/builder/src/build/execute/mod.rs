@@ -28,7 +28,7 @@ mod squash;
 mod stage;
 pub(super) mod state;
 mod transfer;
-pub(super) mod workdir;
+mod workdir;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;

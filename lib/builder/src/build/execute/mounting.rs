@@ -1,5 +1,6 @@
 //! `RUN --mount`: what is mounted for one command. `binding` adds what contexts and images show.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -16,8 +17,8 @@ use crate::runtime::options::{MountRequest, MountSource};
 use crate::store::Writer;
 use crate::sys::{self, Lock, LockMode};
 
-/// So many builds use one private cache at a time.
-const MAX_PRIVATE: usize = 100;
+/// So many directories stand for one cache while the others are in use.
+const MAX_TURNS: usize = 100;
 const SECRET_MODE: u32 = 0o400;
 const CACHE_MODE: u32 = 0o755;
 const AGENT_MODE: u32 = 0o600;
@@ -38,7 +39,8 @@ pub(in crate::build) struct Mounting<'a> {
     /// Memory for secrets.
     memory: Option<PathBuf>,
     pub(super) trees: Vec<Mounted>,
-    locks: Vec<Lock>,
+    /// Directories of caches by their first choice, with the lock on each.
+    caches: BTreeMap<PathBuf, (PathBuf, Lock)>,
     relays: Vec<Relay>,
 }
 
@@ -58,7 +60,7 @@ impl<'a> Mounting<'a> {
             env: Vec::new(),
             memory: None,
             trees: Vec::new(),
-            locks: Vec::new(),
+            caches: BTreeMap::new(),
             relays: Vec::new(),
         })
     }
@@ -106,38 +108,30 @@ impl<'a> Mounting<'a> {
         self.request(Some(&target), source, read_only)
     }
 
-    /// A directory that outlives the command.
-    pub(super) fn cache(&mut self, mount: &Mount, seed: Option<Seed<'_>>) -> Result<()> {
-        let root = self.root;
-        let mut turn = 0;
-        let place = loop {
-            let place = cache_place(root, mount, turn);
-            let lock = place.with_extension("lock");
-            let parent = place.parent().unwrap_or(root);
-            let making = || format!("making directory {}", parent.display());
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).doing(making)?;
-            match mount.sharing {
-                Sharing::Shared => {
-                    // Whoever tidies up leaves what is in use.
-                    self.locks.push(Lock::acquire(&lock, LockMode::Shared)?);
-                    break place;
-                }
-                Sharing::Locked => {
-                    self.locks.push(Lock::acquire(&lock, LockMode::Exclusive)?);
-                    break place;
-                }
-                Sharing::Private => match Lock::try_acquire(&lock, LockMode::Exclusive)? {
-                    Some(held) => {
-                        self.locks.push(held);
-                        break place;
-                    }
-                    None if turn >= MAX_PRIVATE => {
-                        return Err(Error::new(ErrorKind::Busy, "too many builds use this cache"));
-                    }
-                    None => turn += 1,
-                },
+    /// Locks the directories of all caches among `mounts`, in an order that is the same for all
+    /// commands: two that want the same caches never wait for each other.
+    pub(in crate::build) fn hold_caches(&mut self, mounts: &[Mount]) -> Result<()> {
+        let mut wanted: Vec<(PathBuf, &Mount)> = mounts
+            .iter()
+            .filter(|mount| mount.kind == MountKind::Cache)
+            .map(|mount| (cache_place(self.root, mount, 0), mount))
+            .collect();
+        wanted.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (first, mount) in wanted {
+            if !self.caches.contains_key(&first) {
+                let held = hold_cache(self.root, mount)?;
+                self.caches.insert(first, held);
             }
-        };
+        }
+        Ok(())
+    }
+
+    /// A directory that outlives the command. The caller has locked it with `hold_caches`.
+    pub(super) fn cache(&mut self, mount: &Mount, seed: Option<Seed<'_>>) -> Result<()> {
+        let held = self.caches.get(&cache_place(self.root, mount, 0));
+        let place = held.map(|(place, _)| place.clone());
+        let place =
+            place.ok_or_else(|| Error::new(ErrorKind::Failed, "the cache is not locked"))?;
         self.make_cache(mount, &place, seed)?;
         let source = MountSource::Bind { path: place, create: false };
         self.request(mount.target.as_deref(), source, mount.read_only)
@@ -252,6 +246,27 @@ impl Drop for Mounting<'_> {
             let _ = sys::detach(memory);
         }
     }
+}
+
+/// Locks a directory for a cache: the first that its sharing allows to use, for `locked` the first
+/// whatever the wait. Pruning leaves what is locked.
+fn hold_cache(root: &Path, mount: &Mount) -> Result<(PathBuf, Lock)> {
+    for turn in 0..MAX_TURNS {
+        let place = cache_place(root, mount, turn);
+        let parent = place.parent().unwrap_or(root);
+        let making = || format!("making directory {}", parent.display());
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).doing(making)?;
+        let path = place.with_extension("lock");
+        let held = match mount.sharing {
+            Sharing::Shared => Lock::try_acquire(&path, LockMode::Shared)?,
+            Sharing::Private => Lock::try_acquire(&path, LockMode::Exclusive)?,
+            Sharing::Locked => Some(Lock::acquire(&path, LockMode::Exclusive)?),
+        };
+        if let Some(lock) = held {
+            return Ok((place, lock));
+        }
+    }
+    Err(Error::new(ErrorKind::Busy, "too many builds use this cache"))
 }
 
 /// Gives a directory its name, unless another build was quicker.

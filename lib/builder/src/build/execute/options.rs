@@ -19,6 +19,7 @@ use super::export::TreeExport;
 use super::squash::Squash;
 use super::state::Machine;
 use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::runtime::files::Dns;
 use crate::runtime::flags::HostEntry;
 use crate::runtime::{CdiName, RunOptions};
 use crate::spec::{Dialect, Digest, Platform};
@@ -106,6 +107,10 @@ pub struct RunSettings {
     pub allow: Vec<String>,
     /// Further lines of `/etc/hosts`.
     pub hosts: Vec<HostEntry>,
+    /// Leave the image's own `/etc/hosts`.
+    pub no_hosts: bool,
+    /// What `/etc/resolv.conf` says instead of the host's.
+    pub dns: Dns,
     /// What steps may use of a person's.
     pub credentials: Credentials,
     /// What every command is run with besides.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::cache::{Key, StepKey};
-use super::super::dockerfile::{MountKind, Network, Security, Sharing};
+use super::super::dockerfile::{MountKind, Network, Security};
 use super::super::graph::{Input, Mount, Run, Step};
 use super::super::image::{Draft, Layer};
 use super::super::view::{LayerView, TreeLayer};
@@ -15,12 +15,18 @@ use super::stage::How;
 use super::{BuildResult, Builder, locked};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::layer::{PackOptions, Stack, WhiteoutForm, pack};
+use crate::runtime::flags::check_hostname;
 use crate::runtime::options::NamespaceMode;
 use crate::runtime::{CdiEdits, CdiName, RunOptions, resolve_cdi};
 use crate::snapshot::{Snapshot, SnapshotOptions};
 use crate::spec::{DiffId, Digest};
 use crate::store::Role;
 use crate::sys::{Root, Time};
+
+/// The name of the machine, to commands.
+const HOSTNAME: &str = "buildkitsandbox";
+/// What else may name it.
+const HOSTNAME_ARGUMENT: &str = "--build-arg BUILDKIT_SANDBOX_HOSTNAME";
 
 impl Builder<'_> {
     pub(super) fn run(
@@ -68,7 +74,11 @@ impl Builder<'_> {
         };
         let mut options = settings.options.clone();
         options.unset_env.insert("HOSTNAME".to_owned());
-        options.hostname.get_or_insert_with(|| "buildkitsandbox".to_owned());
+        if let Some(name) = &self.checked.plan.hostname {
+            check_hostname(name).map_err(|error| error.while_doing(HOSTNAME_ARGUMENT))?;
+            options.hostname = Some(name.clone());
+        }
+        options.hostname.get_or_insert_with(|| HOSTNAME.to_owned());
         let network = match run.network {
             Network::Default => settings.network,
             Network::Host if settings.network != Network::Host => {
@@ -161,6 +171,18 @@ impl Builder<'_> {
                 key.text(&format!("{mount:?}"));
             }
         });
+        parts.add("a host name of all commands", |key| {
+            key.maybe(options.hostname.as_deref());
+            let Some(settings) = settings else { return };
+            // Addresses may change from day to day, as the content of the network does.
+            let names = settings.hosts.iter().flat_map(|entry| &entry.names);
+            key.texts(names.map(String::as_str)).number(u64::from(settings.no_hosts));
+        });
+        parts.add("a limit or security option of all commands", |key| {
+            key.text(&format!("{:?} {:?}", options.ulimits, options.shm_size));
+            key.maybe(options.cgroup_parent.as_deref());
+            key.text(&format!("{:?}", options.security));
+        });
         parts.add("its mounts", |key| {
             key.number(run.mounts.len() as u64);
             run.mounts.iter().for_each(|mount| mount_key(key, mount));
@@ -211,6 +233,7 @@ impl Builder<'_> {
         let root = self.writer.scratch()?;
         snapshot.mount(&root)?;
         let mut mounting = Mounting::new(self.writer, self.store.root(), &settings.credentials)?;
+        mounting.hold_caches(&run.mounts)?;
         for mount in &run.mounts {
             self.mount(&mut mounting, mount)?;
         }
@@ -301,7 +324,8 @@ fn mount_key(key: &mut Key, mount: &Mount) {
     }
 }
 
-/// The directory of a cache in the store: equal caches are those of equal name, seed and owner.
+/// The directory of a cache in the store: equal caches are those of equal name, seed and owner. A
+/// further one stands in (`turn`) while the first is in use.
 pub(super) fn cache_place(store: &Path, mount: &Mount, turn: usize) -> PathBuf {
     let mut key = Key::new("cache mount");
     key.maybe(mount.id.as_deref()).maybe(mount.source.as_deref());
@@ -309,7 +333,7 @@ pub(super) fn cache_place(store: &Path, mount: &Mount, turn: usize) -> PathBuf {
     for number in [mount.mode, mount.uid, mount.gid] {
         key.number(number.map_or(u64::MAX, u64::from));
     }
-    if mount.sharing == Sharing::Private {
+    if turn > 0 {
         key.number(turn as u64);
     }
     store.join("cache/mounts").join(key.finish().hex())

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::super::graph::Run;
+use super::super::owners;
 use super::options::{BuildEvent, Cancel, RunSettings, StepName};
 use super::state::Place;
 use super::{BuildResult, Builder, Failure};
@@ -15,19 +16,16 @@ use crate::layer::Stack;
 use crate::network::Attachment;
 use crate::runtime::binfmt::runs_foreign;
 use crate::runtime::devices::find_devices;
-use crate::runtime::files::{self, Dns};
+use crate::runtime::files;
 use crate::runtime::{
-    Accounts, Bundle, CdiEdits, Container, Control, HostFacts, HostNames, ImageDefaults, Look,
+    Bundle, CannotStart, CdiEdits, Container, Control, HostFacts, HostNames, ImageDefaults,
     Outcome, RunOptions, Runtime, Sources, Stream, Streams, build, check_options, ensure_profile,
-    find_program, keep_restrictions, prepare,
+    find_program, keep_restrictions, prepare, start_program,
 };
 use crate::sys::{self, Dir, FileKind, Root, Time};
 
 /// Of what a failed command wrote, so much is shown again.
 const MAX_TAIL: usize = 4 << 10;
-
-/// The name of the machine, to commands.
-const HOSTNAME: &str = "buildkitsandbox";
 
 /// What a command is run with.
 pub(super) struct Command<'a> {
@@ -83,7 +81,7 @@ impl Builder<'_> {
         let container = Container {
             id: id.clone(),
             root: command.root.to_owned(),
-            user: Accounts::read(&root)?.resolve(&command.run.user, &[])?,
+            user: owners::accounts_in(&root)?.resolve(&command.run.user, &[])?,
             sources: sources.paths().collect(),
             network: attachment.as_ref().map(Attachment::path),
             files: etc(
@@ -102,31 +100,58 @@ impl Builder<'_> {
         for warning in &built.warnings {
             self.reporter.event(BuildEvent::Warning(warning));
         }
-        let made = prepare(&root, &built.spec, false, None)?;
+        let made = prepare(&root, &built.spec, false, None)?.without_workdir();
         let times = Times::settle(command.upper, command.lower, &root)?;
-        let ended = match find_program(&root, &built.spec, &host, Look::InRoot, &runs_foreign) {
-            Err(reason) => Err(self.failed(command.run, Some(reason.code), reason.reason, vec![])),
-            Ok(()) => {
-                let bundle = Bundle::write(state.path(), &id, &built.spec)?;
-                self.attend(command, &machine.called(&host), &bundle)
-            }
+        let find = |look| find_program(&root, &built.spec, &host, look, &runs_foreign);
+        let start = || {
+            let bundle = Bundle::write(state.path(), &id, &built.spec)?;
+            self.attend(command, &machine.called(&host), &bundle)
         };
+        let ended = start_program(find, start, |(outcome, _)| match *outcome {
+            Outcome::Exited(code) => Some(code),
+            _ => None,
+        });
         drop(attachment);
-        ended?;
+        self.judge(command, ended?)?;
         let times = times.now(&root)?;
         made.remove_unused()?;
         times.restore(&root)?;
         Ok(())
     }
 
-    /// Passes on what the command writes until it ends.
-    fn attend(&self, command: &Command<'_>, runtime: &Runtime, bundle: &Bundle) -> BuildResult<()> {
+    /// Fails unless a command ended well. How a person's own shell ends does not matter.
+    fn judge(
+        &self,
+        command: &Command<'_>,
+        ended: std::result::Result<(Outcome, Vec<u8>), CannotStart>,
+    ) -> BuildResult<()> {
+        match ended {
+            Ok(_) if command.interactive => Ok(()),
+            Ok((Outcome::Exited(0), _)) => Ok(()),
+            Ok((Outcome::Exited(code), tail)) => {
+                let why = format!("exit code: {code}");
+                Err(self.failed(command.run, u8::try_from(code).ok(), why, tail))
+            }
+            Ok(_) => Err(Error::new(ErrorKind::Cancelled, "the command was stopped").into()),
+            Err(reason) => {
+                Err(self.failed(command.run, Some(reason.code), reason.reason, Vec::new()))
+            }
+        }
+    }
+
+    /// Passes on what the command writes until it ends; how it ended, and the end of what it wrote.
+    fn attend(
+        &self,
+        command: &Command<'_>,
+        runtime: &Runtime,
+        bundle: &Bundle,
+    ) -> Result<(Outcome, Vec<u8>)> {
         // A builder that is killed leaves no command behind.
         let guard = sys::Guard::over(&bundle.pid_file()).doing(|| "guarding a command")?;
         if command.interactive {
             let ended = self.converse(command, runtime, bundle);
             guard.call_off();
-            return ended;
+            return ended.map(|outcome| (outcome, Vec::new()));
         }
         let piping = || "making a pipe";
         let (reader, writer) = std::io::pipe().doing(piping)?;
@@ -147,14 +172,7 @@ impl Builder<'_> {
             guard.call_off();
             (outcome, listener.join().unwrap_or_default())
         });
-        match outcome? {
-            Outcome::Exited(0) => Ok(()),
-            Outcome::Exited(code) => {
-                let why = format!("exit code: {code}");
-                Err(self.failed(command.run, u8::try_from(code).ok(), why, tail))
-            }
-            _ => Err(Error::new(ErrorKind::Cancelled, "the command was stopped").into()),
-        }
+        Ok((outcome?, tail))
     }
 
     fn failed(&self, run: &Run, code: Option<u8>, why: String, tail: Vec<u8>) -> Failure {
@@ -199,11 +217,16 @@ fn etc(
     use crate::runtime::options::NamespaceMode;
     let of_host = HostNames::read();
     let own_network = options.namespaces.network != NamespaceMode::Host;
-    let mut hosts = format!("127.0.0.1\tlocalhost {HOSTNAME}\n").into_bytes();
-    hosts.extend_from_slice(b"::1\tlocalhost ip6-localhost ip6-loopback\n");
-    files::entries(&mut hosts, &settings.hosts, gateway)?;
-    let resolv_conf = files::resolv_conf(&of_host, &Dns::default(), own_network);
-    files::write(dir, &[(files::HOSTS, hosts), (files::RESOLV_CONF, resolv_conf)], None)
+    let resolv_conf = files::resolv_conf(&of_host, &settings.dns, own_network);
+    let mut texts = vec![(files::RESOLV_CONF, resolv_conf)];
+    if !settings.no_hosts {
+        let hostname = options.hostname.as_deref().unwrap_or_default();
+        let mut hosts = format!("127.0.0.1\tlocalhost {hostname}\n").into_bytes();
+        hosts.extend_from_slice(b"::1\tlocalhost ip6-localhost ip6-loopback\n");
+        files::entries(&mut hosts, &settings.hosts, gateway)?;
+        texts.push((files::HOSTS, hosts));
+    }
+    files::write(dir, &texts, None)
 }
 
 /// 64 hexadecimal digits that nobody else has.

@@ -7,6 +7,7 @@ use super::super::diagnostic::Diagnostic;
 use super::super::dockerignore::Ignore;
 use super::super::graph::{Input, Place, Step, Transfer};
 use super::super::image::{Draft, Layer};
+use super::super::owners;
 use super::super::transfer::{Layout, Missing, Origin, Owner, Pattern, Placement, select};
 use super::super::view::{View, join};
 use super::elsewhere::Brought;
@@ -168,7 +169,7 @@ impl Builder<'_> {
             false => View::default(),
         };
         let owner = match &transfer.chown {
-            Some(text) => Some(self.named_owner(&view, text)?),
+            Some(text) => Some(owners::chown(&view, text)?),
             None if files.is_some_and(|files| files.keep_owners) => None,
             None => Some(Owner::default()),
         };

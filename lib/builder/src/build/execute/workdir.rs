@@ -3,12 +3,12 @@
 use super::super::cache::{Key, Made, StepKey};
 use super::super::graph::Step;
 use super::super::image::{Draft, Layer};
+use super::super::owners;
 use super::super::transfer::{Layout, Origin, Owner, Placement, Seen, write};
 use super::super::view::{LayerView, View};
 use super::Builder;
 use super::stage::How;
-use crate::error::{Error, Result};
-use crate::runtime::Accounts;
+use crate::error::Result;
 use crate::spec::{DiffId, Digest};
 use crate::store::Role;
 use crate::sys::Time;
@@ -36,10 +36,14 @@ impl Builder<'_> {
             return Ok(How::Cached);
         }
         let view = self.view(&draft.layers)?;
-        let owner = Some(self.owner_of(&view, &user)?);
         let made_at = self.made_at();
-        let mut layout = Layout::new(Placement { view: Some(&view), owner, chmod: None, made_at });
-        let (real, there) = layout.destination(path)?;
+        let placement = Placement { view: Some(&view), owner: None, chmod: None, made_at };
+        let (real, there) = Layout::new(placement.clone()).destination(path)?;
+        let owner = match there {
+            true => None,
+            false => Some(self.owner_of_workdir(&view, &user, path)?),
+        };
+        let mut layout = Layout::new(Placement { owner, ..placement });
         if !there {
             layout.ensure(&real)?;
         }
@@ -48,21 +52,24 @@ impl Builder<'_> {
         Ok(How::Made)
     }
 
+    /// Whom a new working directory belongs to. A user that the image does not know, whom a later
+    /// step may add, is root for now.
+    fn owner_of_workdir(&self, view: &View, user: &str, path: &str) -> Result<Owner> {
+        if user.is_empty() {
+            return Ok(Owner::default());
+        }
+        let accounts = owners::accounts(view)?;
+        owners::owner(&accounts, user).or_else(|error| {
+            let text = format!("WORKDIR {path} belongs to root: {}", error.chain());
+            self.reporter.event(super::BuildEvent::Warning(&text));
+            Ok(Owner::default())
+        })
+    }
+
     /// The time of files that come from nowhere.
     pub(super) fn made_at(&self) -> Time {
         let now = || jiff::Timestamp::now().as_second();
         Time { secs: self.options.epoch.unwrap_or_else(now), nanos: 0 }
-    }
-
-    /// Who a `USER` is in an image.
-    pub(super) fn owner_of(&self, view: &View, user: &str) -> Result<Owner> {
-        if user.is_empty() {
-            return Ok(Owner::default());
-        }
-        let accounts =
-            Accounts::new(view.account_file(b"etc/passwd")?, view.account_file(b"etc/group")?);
-        let who = accounts.resolve(user, &[])?;
-        Ok(Owner { uid: who.uid, gid: who.gid })
     }
 
     /// Writes a layer and adds it to the image.
@@ -91,46 +98,5 @@ impl Builder<'_> {
         }
         self.remember(&made);
         Ok(made)
-    }
-
-    /// Fails for an owner that is no number and not in the image.
-    pub(super) fn named_owner(&self, view: &View, text: &str) -> Result<Owner> {
-        named_owner(view, text)
-    }
-}
-
-/// Whom `--chown` means in an image; fails for an owner that is no number and not in it.
-pub(in crate::build) fn named_owner(view: &View, text: &str) -> Result<Owner> {
-    let (user, group) = match text.split_once(':') {
-        Some((user, group)) => (user, Some(group)),
-        None => (text, None),
-    };
-    let number = |text: &str| text.parse::<u32>().ok().filter(|id| *id != u32::MAX);
-    // Numbers alone need no look into the image.
-    match (number(user), group.map(|group| (group, number(group)))) {
-        (Some(uid), None) => return Ok(Owner { uid, gid: uid }),
-        (Some(uid), Some((_, Some(gid)))) => return Ok(Owner { uid, gid }),
-        (Some(uid), Some(("", _))) => return Ok(Owner { uid, gid: 0 }),
-        _ => {}
-    }
-    let accounts =
-        Accounts::new(view.account_file(b"etc/passwd")?, view.account_file(b"etc/group")?);
-    let failed = |error: Error| error.while_doing(format!("--chown={text}"));
-    match group {
-        None => {
-            let who = accounts.resolve(user, &[]).map_err(failed)?;
-            Ok(Owner { uid: who.uid, gid: who.gid })
-        }
-        Some(group) => {
-            let uid = match number(user) {
-                Some(uid) => uid,
-                None => accounts.resolve(user, &[]).map_err(failed)?.uid,
-            };
-            let gid = match group {
-                "" => 0,
-                group => accounts.group_id(group).map_err(failed)?,
-            };
-            Ok(Owner { uid, gid })
-        }
     }
 }

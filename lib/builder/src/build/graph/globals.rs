@@ -12,21 +12,54 @@ use crate::spec::Platform;
 /// Names that hold proxies; any case is taken.
 const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
 
-/// Arguments that mean something to the builder itself and need no declaration.
-const SPECIAL: [&str; 12] = [
-    "BUILDKIT_BUILD_NAME",
-    "BUILDKIT_CACHE_MOUNT_NS",
-    "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
-    "BUILDKIT_DOCKERFILE_CHECK",
-    "BUILDKIT_INLINE_CACHE",
-    "BUILDKIT_MULTI_PLATFORM",
-    "BUILDKIT_SANDBOX_HOSTNAME",
-    "BUILDKIT_SBOM_SCAN_CONTEXT",
-    "BUILDKIT_SBOM_SCAN_STAGE",
-    "BUILDKIT_SYNTAX",
-    "SOURCE_DATE_EPOCH",
-    "TARGETSTAGE",
+/// The argument that names the host of commands.
+pub(super) const HOSTNAME: &str = "BUILDKIT_SANDBOX_HOSTNAME";
+/// The argument that keeps the caches of builds apart.
+pub(super) const CACHE_NAMESPACE: &str = "BUILDKIT_CACHE_MOUNT_NS";
+
+const NO_ATTESTATIONS: &str = "attestations are not made (creel-inspect sbom lists packages)";
+
+/// Arguments that mean something to the builder itself and need no declaration, and why they have
+/// no effect here, if they have none.
+const SPECIAL: [(&str, Option<&str>); 12] = [
+    ("BUILDKIT_BUILD_NAME", Some("no history of builds is kept")),
+    (CACHE_NAMESPACE, None),
+    ("BUILDKIT_CONTEXT_KEEP_GIT_DIR", None),
+    ("BUILDKIT_DOCKERFILE_CHECK", None),
+    ("BUILDKIT_INLINE_CACHE", Some("the build cache stays in the local store")),
+    ("BUILDKIT_MULTI_PLATFORM", Some("the result is one manifest without an index")),
+    (HOSTNAME, None),
+    ("BUILDKIT_SBOM_SCAN_CONTEXT", Some(NO_ATTESTATIONS)),
+    ("BUILDKIT_SBOM_SCAN_STAGE", Some(NO_ATTESTATIONS)),
+    ("BUILDKIT_SYNTAX", Some("Dockerfiles are read by creel-build itself")),
+    ("SOURCE_DATE_EPOCH", None),
+    ("TARGETSTAGE", None),
 ];
+
+/// Values that ask for nothing.
+const OFF: [&str; 5] = ["", "0", "f", "false", "False"];
+
+/// Frontends that this one stands for.
+const FRONTENDS: [&str; 2] = ["docker/dockerfile", "docker.io/docker/dockerfile"];
+
+/// The given arguments that ask for something that is not done here, with the reason.
+pub(super) fn ineffective(options: &PlanOptions) -> Vec<(String, &'static str)> {
+    let is_own = |value: &str| {
+        let name = value.split([':', '@']).next().unwrap_or_default();
+        FRONTENDS.iter().any(|own| name == *own || name.strip_prefix(own) == Some("-upstream"))
+    };
+    let asks = |name: &str, value: &str| match name {
+        "BUILDKIT_SYNTAX" => !value.is_empty() && !is_own(value),
+        _ => !OFF.contains(&value),
+    };
+    let given = options.build_arguments.iter().filter(|(name, value)| asks(name, value));
+    given
+        .filter_map(|(name, _)| {
+            let (_, why) = SPECIAL.iter().find(|(special, _)| special == name)?;
+            Some((name.clone(), (*why)?))
+        })
+        .collect()
+}
 
 /// Values that `FROM` and bare `ARG`s of stages see.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +78,7 @@ pub(super) fn is_proxy(name: &str) -> bool {
 /// Whether an argument may be given without being declared.
 pub(super) fn needs_no_declaration(name: &str) -> bool {
     is_proxy(name)
-        || SPECIAL.contains(&name)
+        || SPECIAL.iter().any(|(special, _)| *special == name)
         || automatic(&PlanOptions::default()).any(|(n, _)| n == name)
 }
 

@@ -54,8 +54,12 @@ pub struct Plan {
     pub proxies: Vec<(String, String)>,
     /// `SOURCE_DATE_EPOCH`, as an argument gives it, not interpreted.
     pub source_date_epoch: Option<String>,
+    /// The host name of commands, by `BUILDKIT_SANDBOX_HOSTNAME`.
+    pub hostname: Option<String>,
     /// Names of `--build-arg` that nothing declares.
     pub unused_arguments: Vec<String>,
+    /// Names of `--build-arg` that ask BuildKit for something that is not done here, and why not.
+    pub ineffective_arguments: Vec<(String, &'static str)>,
 }
 
 /// A stage.

@@ -2,6 +2,7 @@
 
 use super::super::dockerfile::{self, CommandLine, Instruction, MountKind, Sharing, Word};
 use super::evaluate::Evaluator;
+use super::globals::CACHE_NAMESPACE;
 use super::{Input, Mount, Operation, Run, paths};
 
 impl Evaluator<'_> {
@@ -131,12 +132,23 @@ impl Evaluator<'_> {
             _ => None,
         };
         match Mount::settled(mount, from, agents, |target| self.target(target)) {
-            Ok(mount) => Some(mount),
+            Ok(mount) => Some(self.in_namespace(mount)),
             Err(problem) => {
                 self.error(word.span, problem);
                 None
             }
         }
+    }
+
+    /// A mount with the ID of its cache in the namespace that an argument gives, if one does.
+    fn in_namespace(&self, mut mount: Mount) -> Mount {
+        if let (MountKind::Cache, Some(namespace), Some(id)) =
+            (mount.kind, self.options.argument(CACHE_NAMESPACE), &mount.id)
+            && !namespace.is_empty()
+        {
+            mount.id = Some(cleaned(&format!("{namespace}/{id}")));
+        }
+        mount
     }
 
     /// A target as seen from the working directory.

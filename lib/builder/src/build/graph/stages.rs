@@ -368,6 +368,7 @@ impl Planner<'_> {
         let unused = |name: &&str| !declared.contains(name) && !globals::needs_no_declaration(name);
         let unused_arguments =
             given.iter().map(|(name, _)| name.as_str()).filter(unused).map(str::to_owned).collect();
+        let set = |value: &str| (!value.is_empty()).then(|| value.to_owned());
         let epoch = "SOURCE_DATE_EPOCH";
         let global = self.globals.declared(epoch).and_then(|argument| argument.value.clone());
         let source_date_epoch = self
@@ -381,7 +382,9 @@ impl Planner<'_> {
             globals: self.globals.arguments.clone(),
             proxies,
             source_date_epoch,
+            hostname: self.options.argument(globals::HOSTNAME).and_then(set),
             unused_arguments,
+            ineffective_arguments: globals::ineffective(self.options),
         }
     }
 }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::super::bases::{Finder, Pull, Remote};
 use super::super::cache::Cache;
 use super::super::dockerignore::Ignore;
+use super::super::execute::Credentials;
 use super::super::execute::elsewhere::{Brought, Fetcher};
 use super::super::execute::pieces::{Laying, Piece};
-use super::super::execute::{Credentials, workdir};
 use super::super::graph::{Chmod, Place, Transfer, has_wildcards, paths};
+use super::super::owners;
 use super::super::transfer::{Layout, Missing, Origin, Owner, Pattern, Placement, select, write};
 use super::super::view::{LayerView, TreeLayer, View};
 use super::{Working, find, with};
@@ -213,7 +214,7 @@ impl Job<'_> {
         view.push(Arc::new(LayerView::Tree(TreeLayer::open(root)?)));
         let chown = self.options.chown.as_deref();
         let owner = match chown {
-            Some(text) => Some(workdir::named_owner(&view, text)?),
+            Some(text) => Some(owners::chown(&view, text)?),
             None if source.is_some() => None,
             None => Some(Owner::default()),
         };

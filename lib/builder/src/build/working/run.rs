@@ -9,6 +9,7 @@ use super::super::execute::mounting::Mounting;
 use super::super::execute::sandbox::new_id;
 use super::super::execute::state::{Machine, Place};
 use super::super::graph::{Mount, paths};
+use super::super::owners;
 use super::{Working, tidy, with};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::network::Attachment;
@@ -17,9 +18,9 @@ use crate::runtime::files::{self, Dns, Hosts};
 use crate::runtime::flags::{HostEntry, merge_env};
 use crate::runtime::options::{MountSource, NamespaceMode};
 use crate::runtime::{
-    Accounts, Attached, Bundle, CannotStart, Container, Control, HostFacts, HostNames,
-    ImageDefaults, Look, Outcome, Person, RunOptions, SharedSources, Streams, build, check_options,
-    ensure_profile, find_program, keep_restrictions, prepare,
+    Attached, Bundle, CannotStart, Container, Control, HostFacts, HostNames, ImageDefaults,
+    Outcome, Person, RunOptions, SharedSources, Streams, build, check_options, ensure_profile,
+    find_program, keep_restrictions, prepare, start_program,
 };
 use crate::store::Store;
 use crate::sys::{self, Root, SignalQueue};
@@ -125,7 +126,7 @@ impl Working {
         let container = Container {
             id: id.clone(),
             root: tree.to_owned(),
-            user: Accounts::read(&root)?.resolve(user, &options.groups)?,
+            user: owners::accounts_in(&root)?.resolve(user, &options.groups)?,
             sources: mounting.sources.paths().collect(),
             network: attachment.as_ref().map(Attachment::path),
             files: etc(request, &options, &host, attachment.as_ref(), &writer.scratch()?)?,
@@ -139,38 +140,39 @@ impl Working {
         self.note_places(&root, &built.spec)?;
         let made = prepare(&root, &built.spec, false, None)?;
         before.restore(&root)?;
-        let ended = match find_program(&root, &built.spec, &host, Look::InRoot, &runs_foreign) {
-            Err(reason) => Ok(Ran::CannotStart(reason)),
-            Ok(()) => Bundle::write(state.path(), &id, &built.spec).and_then(|bundle| {
-                let runtime = machine.called(&host);
-                let control = Control { signals: Some(signals), ..Control::default() };
-                // Who is killed leaves no command behind.
-                let guard = sys::Guard::over(&bundle.pid_file()).doing(|| "guarding a command")?;
-                let outcome = match options.terminal {
-                    Some(_) => person().and_then(|p| runtime.run_on_terminal(&bundle, p, control)),
-                    None => Streams::own(Attached::ALL)
-                        .and_then(|own| runtime.run(&bundle, own, control)),
-                };
-                guard.call_off();
-                match outcome? {
-                    Outcome::Exited(code) => Ok(Ran::Exited(code)),
-                    _ => Err(Error::new(ErrorKind::Cancelled, "the command was stopped")),
+        let find = |look| find_program(&root, &built.spec, &host, look, &runs_foreign);
+        let start = || {
+            let bundle = Bundle::write(state.path(), &id, &built.spec)?;
+            let runtime = machine.called(&host);
+            let control = Control { signals: Some(signals), ..Control::default() };
+            // A builder that is killed leaves no command behind.
+            let guard = sys::Guard::over(&bundle.pid_file()).doing(|| "guarding a command")?;
+            let outcome = match options.terminal {
+                Some(_) => person().and_then(|p| runtime.run_on_terminal(&bundle, p, control)),
+                None => {
+                    Streams::own(Attached::ALL).and_then(|own| runtime.run(&bundle, own, control))
                 }
-            }),
+            };
+            guard.call_off();
+            match outcome? {
+                Outcome::Exited(code) => Ok(code),
+                _ => Err(Error::new(ErrorKind::Cancelled, "the command was stopped")),
+            }
         };
+        let ended = start_program(find, start, |code| Some(*code));
         drop(attachment);
         drop(mounting);
         let after = tidy::times(&root, &built.spec);
         made.remove_unused()?;
         after.restore(&root)?;
         self.forget_places()?;
-        ended
+        ended.map(|ended| ended.map_or_else(Ran::CannotStart, Ran::Exited))
     }
 
     /// Adds mounts, whose targets are below the working directory.
     fn mount(&self, mounting: &mut Mounting<'_>, mounts: &[dockerfile::Mount]) -> Result<()> {
         let workdir = &self.record.config.config.working_dir;
-        let mut agents = 0;
+        let (mut agents, mut all) = (0, Vec::new());
         for mount in mounts {
             if mount.from.is_some() {
                 return Err(Error::unsupported(
@@ -185,9 +187,10 @@ impl Working {
                 return Err(Error::usage("--mount: a target is missing, or is the root"));
             }
             agents += usize::from(settled.kind == MountKind::Ssh);
-            mounting.add(&settled)?;
+            all.push(settled);
         }
-        Ok(())
+        mounting.hold_caches(&all)?;
+        all.iter().try_for_each(|mount| mounting.add(mount))
     }
 
     /// The options with the defaults of the container.
