@@ -2,6 +2,7 @@
 
 mod add;
 mod agent;
+mod archives;
 mod bounds;
 mod buildah;
 mod cache;
@@ -18,4 +19,5 @@ mod plan;
 mod result;
 mod results;
 mod run;
+mod sources;
 mod working;
