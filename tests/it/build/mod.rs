@@ -2,6 +2,7 @@
 
 mod add;
 mod agent;
+mod archives;
 mod bounds;
 mod buildah;
 mod cache;
@@ -21,4 +22,5 @@ mod reaching;
 mod result;
 mod results;
 pub mod run;
+mod sources;
 mod working;

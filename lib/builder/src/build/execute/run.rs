@@ -41,13 +41,24 @@ impl Builder<'_> {
         })?;
         let (options, network) = self.run_options(run, settings)?;
         let mut parts = self.run_parts(draft, run, (&options, network));
-        let key = StepKey { definition: parts.key("run"), inputs: self.run_inputs(run)? };
+        let definition = parts.key("run");
+        // The same images need not be looked into.
+        let by_image = self.images_mounted(run)?;
+        let by_image = by_image.map(|inputs| StepKey { definition: definition.clone(), inputs });
+        if let Some(key) = &by_image
+            && let Some(made) = self.find(key, name.stage)?
+        {
+            draft.push_layer(step, Layer::plain(made.diff_id, made.size), &made.created);
+            return Ok(How::Cached);
+        }
+        let key = StepKey { definition, inputs: self.run_inputs(run)? };
         parts.add("a file that it mounts", |all| {
             all.text(key.inputs.hex());
         });
         let flight = match self.take_off(&key, name)? {
             Ok(flight) => flight,
             Err(made) => {
+                locked(&self.pending).extend(by_image.map(|key| (key, made.clone())));
                 draft.push_layer(step, Layer::plain(made.diff_id, made.size), &made.created);
                 return Ok(How::Cached);
             }
@@ -59,6 +70,7 @@ impl Builder<'_> {
         let made = super::Made { diff_id: diff_id.clone(), size, created: self.now()? };
         draft.push_layer(step, Layer::plain(diff_id, size), &made.created);
         self.remember(&made);
+        locked(&self.pending).extend(by_image.map(|key| (key, made.clone())));
         self.land(flight, key, made)?;
         Ok(How::Made)
     }
@@ -201,18 +213,38 @@ impl Builder<'_> {
         let mut key = Key::new("mounted");
         for mount in run.mounts.iter().filter(|mount| mount.kind == MountKind::Bind) {
             let from = mount.from.as_ref().unwrap_or(&Input::Context);
+            let part = mount.source.as_deref().unwrap_or("/");
             match self.directory(from) {
-                Some(context) => self.context_key(&mut key, context, mount)?,
                 None if *from == Input::Context => {
                     return Err(Error::not_found("there is no build context to mount"));
                 }
-                None => {
+                None if part.trim_matches('/').is_empty() => {
                     let source = self.source_draft(from)?;
                     key.maybe(source.chain().as_ref().map(|chain| chain.0.hex()));
                 }
+                _ => self.mounted_key(&mut key, from, part)?,
             }
         }
         Ok(key.finish())
+    }
+
+    /// The same with whole images in the place of what is mounted of them; `None` where that says
+    /// nothing that the content does not say at the same cost.
+    fn images_mounted(&self, run: &Run) -> Result<Option<Digest>> {
+        let mut key = Key::new("mounted images");
+        let mut any = false;
+        for mount in run.mounts.iter().filter(|mount| mount.kind == MountKind::Bind) {
+            let from = mount.from.as_ref().unwrap_or(&Input::Context);
+            let part = mount.source.as_deref().unwrap_or("/");
+            if self.directory(from).is_some() {
+                self.mounted_key(&mut key, from, part)?;
+            } else if *from != Input::Context {
+                any |= !part.trim_matches('/').is_empty();
+                let source = self.source_draft(from)?;
+                key.maybe(source.chain().as_ref().map(|chain| chain.0.hex()));
+            }
+        }
+        Ok(any.then(|| key.finish()))
     }
 
     fn execute(
