@@ -12,15 +12,16 @@ mod working_args;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use creel::cli;
 use creel::error::Result;
 
 use args::{Cli, Verb};
 
 fn main() -> ExitCode {
-    let words = cli::with_default_verb(&Cli::command(), std::env::args_os().collect(), "build");
-    match run(Cli::parse_from(words)) {
+    let mut command = cli::command::<Cli>();
+    let words = cli::with_default_verb(&command, std::env::args_os().collect(), "build");
+    match run(cli::read(&mut command, words).unwrap_or_else(|error| error.exit())) {
         Ok(code) => ExitCode::from(code),
         Err(error) => ExitCode::from(cli::report_failure("creel-build", &error)),
     }

@@ -1,15 +1,18 @@
 //! The command line: what was said, in clap's types.
 
+mod others;
 mod run;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use creel::cli::{DocsVerb, StoreArgs};
 
-pub use run::{
-    FileArgs, ImageArgs, LaterArgs, LifeArgs, LimitArgs, ProcessArgs, Pull, RunArgs, SpaceArgs,
-};
+pub use others::OtherArgs;
+pub use run::{FileArgs, ImageArgs, LifeArgs, LimitArgs, ProcessArgs, Pull, RunArgs, SpaceArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,10 +41,10 @@ pub struct Cli {
 #[command(next_help_heading = "Options of all verbs")]
 pub struct Global {
     /// Root of the local store [default: /var/lib/creel, or ~/.local/share/creel].
-    #[arg(long, env = "CREEL_ROOT", value_name = "DIR", hide_env_values = true)]
+    #[arg(long, global = true, env = "CREEL_ROOT", value_name = "DIR", hide_env_values = true)]
     pub root: Option<PathBuf>,
     /// State of running containers [default: /run/creel, or $XDG_RUNTIME_DIR/creel].
-    #[arg(long, env = "CREEL_STATE", value_name = "DIR", hide_env_values = true)]
+    #[arg(long, global = true, env = "CREEL_STATE", value_name = "DIR", hide_env_values = true)]
     pub state: Option<PathBuf>,
     #[command(flatten)]
     pub store: StoreArgs,
@@ -50,8 +53,8 @@ pub struct Global {
 #[derive(Subcommand)]
 pub enum Verb {
     /// Run a command in a new container (the default verb).
-    // As with Docker, -h is the host name here, and of a flag that is given twice the last counts.
-    #[command(disable_help_flag = true, args_override_self = true)]
+    // As with Docker, -h is the host name here.
+    #[command(disable_help_flag = true)]
     Run(Box<RunArgs>),
     /// List containers.
     #[command(visible_alias = "ls", alias = "list")]
