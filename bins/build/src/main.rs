@@ -12,16 +12,15 @@ mod working_args;
 
 use std::process::ExitCode;
 
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 use creel::cli;
 use creel::error::Result;
 
 use args::{Cli, Verb};
 
 fn main() -> ExitCode {
-    let mut command = cli::command::<Cli>();
-    let words = cli::with_default_verb(&command, std::env::args_os().collect(), "build");
-    match run(cli::read(&mut command, words).unwrap_or_else(|error| error.exit())) {
+    let words = cli::with_default_verb(&Cli::command(), std::env::args_os().collect(), "build");
+    match run(Cli::parse_from(words)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => ExitCode::from(cli::report_failure("creel-build", &error)),
     }

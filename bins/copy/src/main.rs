@@ -9,7 +9,7 @@ mod verbs;
 
 use std::process::ExitCode;
 
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 use creel::error::{Error, ErrorKind, Result};
 use creel::{cli, sys};
 
@@ -17,9 +17,9 @@ use args::{Cli, Verb};
 use context::Context;
 
 fn main() -> ExitCode {
-    let mut command = cli::command::<Cli>();
-    let words = cli::with_default_verb(&command, std::env::args_os().collect(), "copy");
-    match run(cli::read(&mut command, words).unwrap_or_else(|error| error.exit())) {
+    let words = cli::with_default_verb(&Cli::command(), std::env::args_os().collect(), "copy");
+    let cli = Cli::parse_from(words);
+    match run(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) => ExitCode::from(cli::report_failure("creel-copy", &error)),
     }

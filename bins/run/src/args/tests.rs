@@ -8,7 +8,7 @@ use creel::cli;
 use super::Cli;
 
 /// Values of which at least one suits any flag.
-const SAMPLES: [&str; 5] = ["1", "true", "missing", "auto", "full"];
+const SAMPLES: [&str; 6] = ["1", "true", "missing", "auto", "full", "linux"];
 const TRUE: [&str; 6] = ["1", "t", "T", "true", "True", "TRUE"];
 const FALSE: [&str; 6] = ["0", "f", "F", "false", "False", "FALSE"];
 
@@ -69,6 +69,9 @@ impl Verb {
 }
 
 fn is_boolean(flag: &Arg) -> bool {
+    if matches!(flag.get_action(), ArgAction::Help | ArgAction::Version) {
+        return false;
+    }
     let parser = clap::builder::ValueParser::bool();
     flag.get_value_parser().type_id() == parser.type_id()
 }

@@ -208,7 +208,7 @@ fn throttle(inputs: &Inputs<'_>, rate: &DeviceRate) -> Result<LinuxThrottleDevic
 }
 
 /// The numbers of a limited device.
-fn numbers(inputs: &Inputs<'_>, limit: &DeviceRate) -> Result<(i64, i64)> {
+fn numbers(inputs: &Inputs<'_>, limit: &DeviceRate) -> Result<(u32, u32)> {
     inputs.container.rated.get(&limit.path).copied().ok_or_else(|| {
         Error::not_found(format!("limit for {}: no such block device", limit.path.display()))
     })
