@@ -3,6 +3,7 @@
 mod build;
 mod copy;
 mod inspect;
+mod programs;
 mod run;
 mod store;
 mod structure;

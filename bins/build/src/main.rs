@@ -12,15 +12,18 @@ mod working_args;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use creel::cli;
 use creel::error::Result;
 
 use args::{Cli, Verb};
 
 fn main() -> ExitCode {
-    let words = cli::with_default_verb(&Cli::command(), std::env::args_os().collect(), "build");
-    match run(Cli::parse_from(words)) {
+    let ended = match cli::arguments("build") {
+        Ok(cli) => run(cli),
+        Err(code) => Ok(code),
+    };
+    match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) => ExitCode::from(cli::report_failure("creel-build", &error)),
     }

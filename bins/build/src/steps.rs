@@ -1,11 +1,11 @@
 //! The steps of a build as lines on stderr.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
 use creel::build::{BuildEvent, Reporter, StepName};
-use creel::cli::Style;
+use creel::cli::{self, Style};
+use creel::spec::shown::text_of_bytes;
 use serde_json::json;
 
 use crate::args::Global;
@@ -41,7 +41,7 @@ impl Steps {
     }
 
     fn line(&self, step: StepName<'_>, text: &str) {
-        say(&format!("[{} {}/{}] {text}", step.stage, step.number, step.total));
+        cli::say(format_args!("{}{text}", prefix(step)));
     }
 
     /// Prints the whole lines of some output, with the stage in front.
@@ -51,8 +51,7 @@ impl Steps {
         for part in bytes.split_inclusive(|&b| b == b'\n') {
             kept.extend_from_slice(part);
             if part.ends_with(b"\n") || kept.len() > MAX_LINE {
-                let text = String::from_utf8_lossy(kept);
-                self.line(step, &printable(text.trim_end_matches(['\n', '\r'])));
+                cli::say_output(&prefix(step), kept);
                 kept.clear();
             }
         }
@@ -62,27 +61,21 @@ impl Steps {
     fn rest(&self, step: StepName<'_>) {
         let mut unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = unfinished.remove(step.stage).filter(|kept| !kept.is_empty()) {
-            self.line(step, &printable(&String::from_utf8_lossy(&kept)));
+            cli::say_output(&prefix(step), &kept);
         }
     }
 }
 
-/// Without what could move the cursor of a terminal; colours may stay.
-fn printable(text: &str) -> String {
-    let last = text.rsplit('\r').next().unwrap_or(text);
-    last.chars().filter(|c| !c.is_control() || matches!(c, '\t' | '\u{1b}')).collect()
-}
-
-fn say(text: &str) {
-    // That nobody reads this stops no build.
-    let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
+/// What stands before every line about a step.
+fn prefix(step: StepName<'_>) -> String {
+    format!("[{} {}/{}] ", step.stage, step.number, step.total)
 }
 
 impl Reporter for Steps {
     fn event(&self, event: BuildEvent<'_>) {
         match self.speech {
             Speech::Nothing => return,
-            Speech::Json => return say(&to_json(event).to_string()),
+            Speech::Json => return cli::say_json(&to_json(event)),
             Speech::Warnings if !matches!(event, BuildEvent::Warning(_)) => return,
             _ => {}
         }
@@ -99,7 +92,7 @@ impl Reporter for Steps {
             BuildEvent::Waiting(step) => {
                 self.line(step, &format!("{} (waits for another build that makes it)", step.text));
             }
-            BuildEvent::Warning(text) => say(&format!("warning: {text}")),
+            BuildEvent::Warning(text) => cli::say(format_args!("warning: {text}")),
         }
     }
 }
@@ -125,7 +118,7 @@ fn to_json(event: BuildEvent<'_>) -> serde_json::Value {
         BuildEvent::Done(name, seconds) => with(step("done", name), "seconds", seconds.into()),
         BuildEvent::Explained(name, why) => with(step("explained", name), "why", why.into()),
         BuildEvent::Output(name, bytes) => {
-            with(step("output", name), "output", String::from_utf8_lossy(bytes).into())
+            with(step("output", name), "output", text_of_bytes(bytes).into())
         }
         BuildEvent::Warning(text) => json!({ "event": "warning", "text": text }),
     }

@@ -9,7 +9,7 @@ mod verbs;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use creel::error::{Error, ErrorKind, Result};
 use creel::{cli, sys};
 
@@ -17,9 +17,11 @@ use args::{Cli, Verb};
 use context::Context;
 
 fn main() -> ExitCode {
-    let words = cli::with_default_verb(&Cli::command(), std::env::args_os().collect(), "copy");
-    let cli = Cli::parse_from(words);
-    match run(cli) {
+    let ended = match cli::arguments("copy") {
+        Ok(cli) => run(cli),
+        Err(code) => Ok(code),
+    };
+    match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) => ExitCode::from(cli::report_failure("creel-copy", &error)),
     }

@@ -4,20 +4,9 @@ use std::path::Path;
 
 use creel::cli;
 use creel::copy::{CopyReport, PlanReport};
-use creel::error::{Error, IoContext, Result};
-use serde::Serialize;
+use creel::error::{IoContext, Result};
 
-/// Writes to stdout; a failure to do so is a failure of the program.
-pub fn print(text: &str) -> Result<()> {
-    cli::print(text.as_bytes())
-}
-
-/// Writes a value as indented JSON.
-pub fn print_json(value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Error::caused(creel::ErrorKind::Failed, "writing JSON", error))?;
-    print(&format!("{text}\n"))
-}
+pub use creel::cli::{print, print_json};
 
 /// Writes a small file that a person asked for.
 pub fn write_file(path: &Path, text: &str) -> Result<()> {

@@ -10,15 +10,18 @@ mod verbs;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use creel::cli;
 use creel::error::{Error, Result};
 
 use args::{Cli, Verb};
 
 fn main() -> ExitCode {
-    let words = cli::with_default_verb(&Cli::command(), std::env::args_os().collect(), "image");
-    match run(Cli::parse_from(words)) {
+    let ended = match cli::arguments("image") {
+        Ok(cli) => run(cli),
+        Err(code) => Ok(code),
+    };
+    match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) => ExitCode::from(cli::report_failure("creel-inspect", &error)),
     }

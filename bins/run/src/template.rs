@@ -2,6 +2,7 @@
 
 use creel::cli;
 use creel::error::{Error, Result};
+use creel::spec::shown::escape_json;
 use serde_json::Value;
 
 /// Fills a template from a value.
@@ -39,7 +40,7 @@ fn action(text: &str, value: &Value, template: &str) -> Result<String> {
         })?;
     }
     Ok(match found {
-        _ if as_json => found.to_string(),
+        _ if as_json => escape_json(&found.to_string()).into_owned(),
         other => go_text(other),
     })
 }

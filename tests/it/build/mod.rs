@@ -17,5 +17,5 @@ mod oracle;
 mod plan;
 mod result;
 mod results;
-mod run;
+pub mod run;
 mod working;

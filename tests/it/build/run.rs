@@ -5,7 +5,7 @@ use crate::support::peers;
 use crate::support::program::Sandbox;
 
 /// A base with busybox, in the store as `base`; `None` where commands cannot be run.
-pub(super) fn sandbox() -> Option<Sandbox> {
+pub(crate) fn sandbox() -> Option<Sandbox> {
     if !peers::have(&["root", "runc", "busybox"]) {
         return None;
     }

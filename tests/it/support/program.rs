@@ -8,7 +8,10 @@
 //! ```
 
 use std::ffi::{OsStr, OsString};
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{PipeReader, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -235,28 +238,87 @@ impl Invocation {
 
     /// Starts and lets it run; end it with one of the methods of [`Running`].
     pub fn start(mut self) -> Running {
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (text, mut child) = self.spawn();
+        let stdout = collect(child.stdout.take().expect("a pipe"));
+        let stderr = collect(child.stderr.take().expect("a pipe"));
+        Running { child, text, stdout, stderr, patience: PATIENCE }
+    }
+
+    /// Runs to the end with output streams as node or ssh may leave them: non-blocking pipes, full
+    /// when the program starts, and read slowly.
+    pub fn run_non_blocking(mut self) -> Output {
+        let (stdout, stderr) = (SlowPipe::new(), SlowPipe::new());
+        self.command.stdout(stdout.writer).stderr(stderr.writer);
+        let (text, child) = self.spawn();
+        drop(self);
+        let read = |reader, fill| {
+            let (mut slow, mut before) = (Slow(reader), vec![0; fill]);
+            collect_from(move || slow.read_exact(&mut before).map(|()| slow))
+        };
+        let stdout = read(stdout.reader, stdout.fill);
+        let stderr = read(stderr.reader, stderr.fill);
+        Running { child, text, stdout, stderr, patience: PATIENCE }.wait()
+    }
+
+    fn spawn(&mut self) -> (String, Child) {
         let text = format!("{:?}", self.command);
         self.command.stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() });
-        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap_or_else(|e| panic!("starting {text}: {e}"));
         if let (Some(mut stdin), Some(input)) = (child.stdin.take(), self.input.take()) {
             // A program that does not read to the end of its input is within its rights.
             std::thread::spawn(move || drop(stdin.write_all(&input)));
         }
-        let stdout = collect(child.stdout.take().expect("a pipe"));
-        let stderr = collect(child.stderr.take().expect("a pipe"));
-        Running { child, text, stdout, stderr, patience: PATIENCE }
+        (text, child)
+    }
+}
+
+/// A pipe that takes nothing at first, and whose writing end does not wait.
+struct SlowPipe {
+    reader: PipeReader,
+    writer: File,
+    /// The bytes that fill it.
+    fill: usize,
+}
+
+impl SlowPipe {
+    fn new() -> SlowPipe {
+        const O_NONBLOCK: i32 = 0o4000;
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let again = format!("/proc/self/fd/{}", writer.as_raw_fd());
+        let mut options = File::options();
+        let mut writer = options.write(true).custom_flags(O_NONBLOCK).open(again).expect("a pipe");
+        let mut fill = 0;
+        while let Ok(count) = writer.write(&[0; 4096]) {
+            fill += count;
+        }
+        SlowPipe { reader, writer, fill }
+    }
+}
+
+/// Reads a page at a time, with a pause before each.
+struct Slow(PipeReader);
+
+impl Read for Slow {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        std::thread::sleep(Duration::from_millis(1));
+        let most = buffer.len().min(4096);
+        self.0.read(&mut buffer[..most])
     }
 }
 
 /// What a pipe gave, once it has ended.
 type Collected = mpsc::Receiver<Vec<u8>>;
 
-fn collect(mut pipe: impl Read + Send + 'static) -> Collected {
+fn collect(pipe: impl Read + Send + 'static) -> Collected {
+    collect_from(|| Ok(pipe))
+}
+
+fn collect_from<R: Read>(open: impl FnOnce() -> std::io::Result<R> + Send + 'static) -> Collected {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut all = Vec::new();
-        let _ = pipe.read_to_end(&mut all);
+        let _ = open().and_then(|mut pipe| pipe.read_to_end(&mut all));
         let _ = sender.send(all);
     });
     receiver

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use creel::build::check::Checked;
 use creel::build::deliver::deliver;
-use creel::build::diagnostic::{Severity, one_line, render};
+use creel::build::diagnostic::{Diagnostic, Severity, one_line, render};
 use creel::build::graph::Bases;
+use creel::build::source::Source;
 use creel::build::{BuildOptions, Built, Failure, Pull, Remote, Squash, TreeExport, call, graph};
 use creel::cli;
 use creel::error::{Error, IoContext, Result};
@@ -55,7 +56,9 @@ fn image(global: &Global, args: &BuildArgs) -> Result<u8> {
     for place in
         args.others.cache_from.iter().chain(&args.others.cache_to).filter(|_| !global.quiet)
     {
-        eprintln!("warning: caches are not shared between machines yet: {place} is left alone");
+        cli::say(format_args!(
+            "warning: caches are not shared between machines yet: {place} is left alone"
+        ));
     }
     let surroundings = front::surroundings(global)?;
     let store = Store::open_with(&surroundings.root, global.store.options())?;
@@ -90,16 +93,18 @@ fn image(global: &Global, args: &BuildArgs) -> Result<u8> {
 
 /// Shows a failure; the program ends with the code of the command that failed, if one did.
 fn failed(global: &Global, failure: Failure) -> Result<u8> {
-    if global.quiet && !failure.tail.is_empty() {
-        eprint!("{}", render::printable(&String::from_utf8_lossy(&failure.tail)));
+    if global.quiet {
+        failure.tail.split_inclusive(|&b| b == b'\n').for_each(|line| cli::say_output("", line));
     }
     if let Some(kept) = &failure.kept {
         let kept = kept.display();
-        eprintln!("its files are in {kept} (creel-run -it --rootfs {kept} sh; yours to remove)");
+        cli::say(format_args!(
+            "its files are in {kept} (creel-run -it --rootfs {kept} sh; yours to remove)"
+        ));
     }
     let Some(shown) = failure.shown else { return Err(failure.error) };
     let (problem, source) = *shown;
-    eprintln!("{}", render(&problem, &source, render::takes_color(&std::io::stderr())));
+    draw(&problem, &source);
     Ok(failure.code.unwrap_or_else(|| cli::exit_code(failure.error.kind())))
 }
 
@@ -229,15 +234,14 @@ fn told(global: &Global, checked: &Checked, warnings: bool) -> Result<()> {
     let source = &checked.file.source;
     for found in &checked.found {
         if found.severity == Severity::Error {
-            let color = render::takes_color(&std::io::stderr());
-            eprintln!("{}", render(found, source, color));
+            draw(found, source);
         } else if warnings && !global.quiet {
-            eprintln!("{}", one_line(found, source));
+            cli::say(one_line(found, source));
         }
     }
     if warnings && !global.quiet {
         for name in &checked.plan.unused_arguments {
-            eprintln!("warning: nothing declares --build-arg {name}");
+            cli::say(format_args!("warning: nothing declares --build-arg {name}"));
         }
     }
     let name = source.name();
@@ -250,6 +254,12 @@ fn told(global: &Global, checked: &Checked, warnings: bool) -> Result<()> {
         Some(violation) if warnings => Err(Error::invalid(violation.clone())),
         _ => Ok(()),
     }
+}
+
+/// Shows a mistake with its excerpt and a blank line on stderr.
+fn draw(found: &Diagnostic, source: &Source) {
+    let drawn = render(found, source, render::takes_color(&std::io::stderr()));
+    cli::say_drawing(&format!("{drawn}\n"));
 }
 
 fn plan(checked: &Checked, json: bool) -> Result<()> {

@@ -1,6 +1,7 @@
 //! `creel-build check`.
 
 use creel::build::check::{self, Checked};
+use creel::cli;
 use creel::error::Result;
 
 use crate::args::{CheckArgs, Format, Global};
@@ -22,7 +23,7 @@ pub(crate) fn report(checked: &Checked, format: Format) -> Result<u8> {
     match format {
         Format::Text => {
             let color = render::takes_color(&std::io::stdout());
-            render::print(&check::text(checked, color))?;
+            cli::print_drawing(&check::text(checked, color))?;
         }
         Format::Lines => {
             let lines: String =

@@ -4,6 +4,7 @@
 
 mod draw;
 mod rows;
+mod screen;
 mod state;
 
 use std::io::IsTerminal;
@@ -16,6 +17,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers
 
 use crate::args::{Global, OneArgs};
 use crate::place::{FoundImage, find_image, index_options};
+use screen::Screen;
 use state::{State, Wish};
 
 /// Largest file that is opened.
@@ -31,19 +33,13 @@ pub async fn explore(global: &Global, args: OneArgs) -> Result<u8> {
     let waste = inspect::waste(&found.image, &layers).ok();
     let name = found.found.at.to_string();
     let mut state = State::new(&name, &found.image, &layers, waste.as_ref());
-    let mut terminal = ratatui::try_init().doing(|| "starting on the terminal")?;
-    let ended = run(&mut terminal, &mut state, &found).await;
-    ratatui::restore();
-    ended.map(|()| 0)
+    let mut screen = Screen::start()?;
+    run(&mut screen, &mut state, &found).await.map(|()| 0)
 }
 
-async fn run(
-    terminal: &mut ratatui::DefaultTerminal,
-    state: &mut State<'_>,
-    found: &FoundImage,
-) -> Result<()> {
+async fn run(screen: &mut Screen, state: &mut State<'_>, found: &FoundImage) -> Result<()> {
     loop {
-        terminal.draw(|frame| draw::draw(frame, state)).doing(|| "drawing")?;
+        screen.terminal.draw(|frame| draw::draw(frame, state)).doing(|| "drawing")?;
         let Event::Key(key) = event::read().doing(|| "reading keys")? else { continue };
         if key.kind == KeyEventKind::Release {
             continue;

@@ -5,6 +5,7 @@ use creel::cli::Columns;
 use creel::error::Result;
 use creel::inspect::files::{EntryKind, FileEntry, Name};
 use creel::spec::Digest;
+use creel::spec::shown::escape_json;
 
 /// Bytes that are written at once.
 const PIECE: usize = 64 << 10;
@@ -31,6 +32,7 @@ pub fn file_rows<'a>(rows: impl Iterator<Item = FileRow<'a>>, digests: bool) -> 
         any = true;
         let written = serde_json::to_string_pretty(&value(&row, digests))
             .map_err(|error| Error::caused(creel::ErrorKind::Failed, "writing JSON", error))?;
+        let written = escape_json(&written);
         let lines: Vec<String> = written.lines().map(|line| format!("  {line}")).collect();
         out.push_str(&lines.join("\n"));
         flush(&mut out, PIECE)?;

@@ -6,11 +6,11 @@ mod packages;
 mod waste;
 
 use creel::cli;
-use creel::error::{Error, Result};
 use creel::inspect::{self, Freshness, ImageSummary, Summary, Tree};
 use serde::Serialize;
 use serde_json::Value;
 
+pub use creel::cli::{one_line as printable, print as text, print_json as json};
 pub use diff::{MANY, diff};
 pub use files::{FileRow, file_rows, files};
 pub use packages::packages;
@@ -39,16 +39,6 @@ pub struct BaseState {
     /// Why that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-}
-
-pub fn text(text: &str) -> Result<()> {
-    cli::print(text.as_bytes())
-}
-
-pub fn json(value: &impl Serialize) -> Result<()> {
-    let written = serde_json::to_string_pretty(value)
-        .map_err(|error| Error::caused(creel::ErrorKind::Failed, "writing JSON", error))?;
-    text(&format!("{written}\n"))
 }
 
 /// One screen.
@@ -249,14 +239,4 @@ fn shortened_to(text: &str, width: usize) -> String {
         return text;
     }
     format!("{}…", text.chars().take(width - 1).collect::<String>())
-}
-
-/// Text from an image may hold escape sequences that would act on a terminal.
-pub fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|character| match character.is_control() {
-            true => character.escape_default().collect::<Vec<_>>(),
-            false => vec![character],
-        })
-        .collect()
 }

@@ -1,11 +1,10 @@
 //! `files`, `cat`, `extract`, `grep`: what is in the layers.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
 use creel::Error;
-use creel::cli;
+use creel::cli::{self, Content};
 use creel::error::Result;
 use creel::inspect::files::{
     self as library, FileEntry, GrepOptions, LayerIndex, Merged, Name, Node, copy_content,
@@ -143,23 +142,10 @@ pub async fn cat(global: &Global, args: CatArgs) -> Result<u8> {
     for (number, entry) in files {
         let Some(layer) = image.layers().get(number) else { continue };
         let index = &layers[number];
-        copy_content(&found.source, &layer.descriptor, index, &entry, Stdout).await?;
+        let content = Content::new();
+        copy_content(&found.source, &layer.descriptor, index, &entry, content).await?;
     }
     Ok(faults(&layers))
-}
-
-/// Standard output, as `cli::print` writes to it.
-struct Stdout;
-
-impl Write for Stdout {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        cli::print(bytes)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 pub async fn extract(global: &Global, args: ExtractArgs) -> Result<u8> {

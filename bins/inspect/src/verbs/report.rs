@@ -25,7 +25,7 @@ pub async fn report(global: &Global, args: ReportArgs) -> Result<u8> {
         findings: &findings,
     });
     match args.output.as_os_str() == "-" {
-        true => cli::print(page.as_bytes())?,
+        true => cli::print(&page)?,
         false => std::fs::write(&args.output, page)
             .doing(|| format!("writing {}", args.output.display()))?,
     }

@@ -4,7 +4,7 @@ use creel::cli;
 use creel::error::Result;
 use creel::run;
 
-use super::{line, pretty};
+use super::line;
 use crate::args::InspectArgs;
 use crate::context::Context;
 use crate::{render, template};
@@ -27,7 +27,7 @@ pub fn run(context: &Context, args: &InspectArgs) -> Result<u8> {
                 line(&template::fill(format, value)?)?;
             }
         }
-        None => line(&pretty(&found)?)?,
+        None => cli::print_json(&found)?,
     }
     Ok(code)
 }

@@ -5,7 +5,7 @@ pub mod run;
 pub mod volume;
 
 use creel::cli;
-use creel::error::{Error, Result};
+use creel::error::Result;
 
 /// Does something for each of several names; goes on after failures. The code is 1 if any failed.
 fn each(names: &[String], mut work: impl FnMut(&str) -> Result<()>) -> Result<u8> {
@@ -21,10 +21,5 @@ fn each(names: &[String], mut work: impl FnMut(&str) -> Result<()>) -> Result<u8
 
 /// Prints a line of the result.
 fn line(text: &str) -> Result<()> {
-    cli::print(format!("{text}\n").as_bytes())
-}
-
-fn pretty(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string_pretty(value)
-        .map_err(|error| Error::caused(creel::ErrorKind::Failed, "writing JSON", error))
+    cli::print(&format!("{text}\n"))
 }

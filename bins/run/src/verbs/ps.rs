@@ -43,12 +43,12 @@ fn print(args: &PsArgs, listed: &[Listed]) -> Result<()> {
         return rows.iter().try_for_each(|row| line(&text(row, "ID")));
     }
     match args.format.as_deref() {
-        Some("json") => rows.iter().try_for_each(|row| line(&row.to_string())),
+        Some("json") => rows.iter().try_for_each(|row| cli::print_json_line(row)),
         Some(format) if format.starts_with("table ") => {
             let format = format.trim_start_matches("table ");
             let fields = render::row(&Listed::default(), true, &now);
             let table = template::fill_table(format, &fields, &rows, title);
-            cli::print(table?.as_bytes())
+            cli::print(&table?)
         }
         Some(format) if format != "table" => {
             rows.iter().try_for_each(|row| line(&template::fill(format, row)?))
@@ -58,7 +58,7 @@ fn print(args: &PsArgs, listed: &[Listed]) -> Result<()> {
                 .iter()
                 .map(|row| COLUMNS.iter().map(|(_, key)| text(row, key)).collect())
                 .collect();
-            cli::print(cli::table(&COLUMNS.map(|(title, _)| title), &cells).as_bytes())
+            cli::print(&cli::table(&COLUMNS.map(|(title, _)| title), &cells))
         }
     }
 }

@@ -30,7 +30,7 @@ pub fn run(context: &Context, args: &RunArgs) -> Result<u8> {
     let mut began = |id: &str| {
         if unseen {
             // Nobody reads it, if that fails.
-            let _ = cli::print(format!("{id}\n").as_bytes());
+            let _ = cli::print(&format!("{id}\n"));
         }
     };
     match run::run(&engine, &request, &mut supply, &signals, &mut warn, &mut began)? {

@@ -6,7 +6,7 @@ use creel::run;
 use creel::runtime::flags::parse_label;
 use creel::store::Volume;
 
-use super::{each, line, pretty};
+use super::{each, line};
 use crate::args::VolumeVerb;
 use crate::context::Context;
 use crate::{render, template};
@@ -26,16 +26,16 @@ pub fn run(context: &Context, verb: &VolumeVerb) -> Result<u8> {
             if let Some(format) = format {
                 for volume in &volumes {
                     let value = render::volume(volume, &engine.store.volume_data(&volume.name));
-                    line(&match format.as_str() {
-                        "json" => value.to_string(),
-                        format => template::fill(format, &value)?,
-                    })?;
+                    match format.as_str() {
+                        "json" => cli::print_json_line(&value)?,
+                        format => line(&template::fill(format, &value)?)?,
+                    }
                 }
                 return Ok(0);
             }
             let rows: Vec<Vec<String>> =
                 volumes.iter().map(|v| vec!["local".to_owned(), v.name.clone()]).collect();
-            cli::print(cli::table(&["DRIVER", "VOLUME NAME"], &rows).as_bytes()).map(|()| 0)
+            cli::print(&cli::table(&["DRIVER", "VOLUME NAME"], &rows)).map(|()| 0)
         }
         VolumeVerb::Create { name, label } => {
             let labels = label.iter().map(|text| parse_label(text)).collect::<Result<_>>()?;
@@ -54,7 +54,7 @@ pub fn run(context: &Context, verb: &VolumeVerb) -> Result<u8> {
                 Some(format) => {
                     found.iter().try_for_each(|value| line(&template::fill(format, value)?))?;
                 }
-                None => line(&pretty(&found)?)?,
+                None => cli::print_json(&found)?,
             }
             Ok(code)
         }

@@ -5,6 +5,7 @@
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use super::source::{Source, Span};
+use crate::spec::shown::{escape_line, escape_text};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,7 +157,7 @@ const MAX_EXCERPT: usize = 6;
 
 /// Draws a diagnostic: what, where, the lines concerned with carets, hints. Ends in a newline.
 ///
-/// Control characters of the source are shown as pictures, so nothing acts on a terminal.
+/// Nothing of the source acts on a terminal: what could is escaped ([`escape_text`]).
 pub fn render(diagnostic: &Diagnostic, source: &Source, color: bool) -> String {
     let (level, name) = match diagnostic.severity {
         Severity::Error => (Level::ERROR, "error"),
@@ -164,24 +165,28 @@ pub fn render(diagnostic: &Diagnostic, source: &Source, color: bool) -> String {
         Severity::Note => (Level::NOTE, "note"),
     };
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    let mut title = level.with_name(Some(name)).primary_title(diagnostic.message.as_str());
+    let (message, path) = (escape_line(&diagnostic.message), escape_line(source.name()));
+    let mut title = level.with_name(Some(name)).primary_title(&*message);
     if let Some(rule) = diagnostic.rule {
         title = title.id(rule);
     }
     let (first, last) = source.line_range(diagnostic.span);
     let shown = source.line(first).to(source.line(last.min(first + MAX_EXCERPT - 1)));
-    let excerpt = source.slice(shown);
     let end = diagnostic.span.end.min(shown.end).max(diagnostic.span.start);
-    let marked = diagnostic.span.start - shown.start..end - shown.start;
+    let visible = |start: usize, end: usize| visible(source.slice(Span::new(start, end)));
+    let excerpt = visible(shown.start, shown.end);
+    // What is escaped is longer, so the marks move.
+    let start = visible(shown.start, diagnostic.span.start).len();
+    let marked = start..start + visible(diagnostic.span.start, end).len();
     let mut annotation = AnnotationKind::Primary.span(marked);
-    if let Some(label) = &diagnostic.label {
-        annotation = annotation.label(label.as_str());
+    let label = diagnostic.label.as_deref().map(escape_line);
+    if let Some(label) = &label {
+        annotation = annotation.label(&**label);
     }
-    let snippet =
-        Snippet::source(excerpt).line_start(first).path(source.name()).annotation(annotation);
+    let snippet = Snippet::source(excerpt).line_start(first).path(path).annotation(annotation);
     let mut group = title.element(snippet);
     for hint in &diagnostic.hints {
-        group = group.element(Level::HELP.message(hint.as_str()));
+        group = group.element(Level::HELP.message(escape_line(hint)));
     }
     let mut out = renderer.render(&[group]).to_string();
     out.push('\n');
@@ -197,13 +202,13 @@ pub fn one_line(diagnostic: &Diagnostic, source: &Source) -> String {
         Severity::Note => "note",
     };
     let rule = diagnostic.rule.map(|rule| format!(" [{rule}]")).unwrap_or_default();
-    let message: String = diagnostic.message.chars().map(visible).collect();
-    format!("{}:{}:{}: {severity}: {message}{rule}", source.name(), at.line, at.column)
+    let (name, message) = (escape_line(source.name()), escape_line(&diagnostic.message));
+    format!("{name}:{}:{}: {severity}: {message}{rule}", at.line, at.column)
 }
 
-/// Text from outside may hold escape sequences that would act on a terminal.
-fn visible(character: char) -> char {
-    if character.is_control() { '\u{fffd}' } else { character }
+/// Text of the source as it is drawn.
+fn visible(text: &str) -> String {
+    escape_text(&text.replace("\r\n", "\n")).into_owned()
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ impl DocsVerb {
             DocsVerb::Completion { shell } => {
                 let (name, mut script) = (command.get_name().to_owned(), Vec::new());
                 clap_complete::generate(*shell, command, name, &mut script);
-                super::print(&script)
+                super::print_content(&script)
             }
             DocsVerb::Man { directory } => man_pages(command, directory),
         }

@@ -2,6 +2,10 @@
 
 use super::say;
 use crate::error::{Error, ErrorKind};
+use crate::sys::{OutputClosed, die_of_closed_pipe};
+
+/// The code that a shell gives a program killed by SIGPIPE.
+const CLOSED_PIPE: u8 = 128 + 13;
 
 /// The exit code of copy, inspect and the store verbs.
 pub fn exit_code(kind: ErrorKind) -> u8 {
@@ -21,8 +25,15 @@ pub fn exit_code(kind: ErrorKind) -> u8 {
 }
 
 /// Prints `error` to stderr and returns its exit code. `program` is how to call this one.
+///
+/// Where stdout was closed by whoever read it, the program ends at once and quietly, as programs in
+/// pipelines do.
 pub fn report_failure(program: &str, error: &Error) -> u8 {
-    say(format_args!("{program}: {}", printable(&error.chain())));
+    if OutputClosed::caused(error) {
+        die_of_closed_pipe();
+        return CLOSED_PIPE;
+    }
+    say(format_args!("{program}: {}", error.chain()));
     if let Some(hint) = hint(error.kind()) {
         say(format_args!("  hint: {hint}"));
     }
@@ -38,28 +49,5 @@ fn hint(kind: ErrorKind) -> Option<&'static str> {
             Some("once that can be reached, the same command continues where this one stopped")
         }
         _ => None,
-    }
-}
-
-/// Text from outside may hold escape sequences that would act on a terminal.
-fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() && character != '\t' {
-            out.extend(character.escape_default());
-        } else {
-            out.push(character);
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn control_characters_do_not_reach_the_terminal() {
-        assert_eq!(printable("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\\nc");
     }
 }

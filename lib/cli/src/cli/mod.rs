@@ -1,6 +1,7 @@
 //! What the four programs have in common: how they speak, draw progress, fail and describe
 //! themselves. Used by `bins/` alone.
 
+mod arguments;
 mod docs;
 mod durable;
 mod environment;
@@ -12,6 +13,7 @@ mod size;
 mod speech;
 mod verb;
 
+pub use arguments::{arguments, parse_bool};
 pub use docs::DocsVerb;
 pub use durable::StoreArgs;
 pub use environment::{Surroundings, given_credential};
@@ -20,5 +22,8 @@ pub use flags::{command, matches, read};
 pub use oci_runtime::{runtime_environment, runtime_program};
 pub use progress::{Style, listener, with_requests};
 pub use size::{Columns, bytes, table};
-pub use speech::{print, say};
+pub use speech::{
+    Content, one_line, print, print_content, print_drawing, print_json, print_json_line, say,
+    say_drawing, say_json, say_output, takes_color,
+};
 pub use verb::with_default_verb;

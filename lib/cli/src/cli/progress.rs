@@ -3,6 +3,7 @@
 mod bars;
 mod json;
 mod plain;
+mod terminal;
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ pub enum Style {
     /// Bars on a terminal, plain lines elsewhere.
     #[default]
     Auto,
-    /// Bars.
+    /// Bars on a terminal, plain lines elsewhere.
     Tty,
     /// A line every few seconds.
     Plain,
@@ -31,9 +32,9 @@ pub fn listener(style: Style, quiet: bool) -> Listener {
         return Arc::new(Silent);
     }
     match style {
-        Style::Auto if std::io::stderr().is_terminal() => Arc::new(bars::Bars::new()),
-        Style::Tty => Arc::new(bars::Bars::new()),
-        Style::Auto | Style::Plain => Arc::new(plain::Plain::new()),
+        Style::Auto | Style::Tty if std::io::stderr().is_terminal() => Arc::new(bars::Bars::new()),
+        // Nothing but a terminal can draw bars.
+        Style::Auto | Style::Tty | Style::Plain => Arc::new(plain::Plain::new()),
         Style::Json => Arc::new(json::JsonLines),
         Style::None => Arc::new(plain::WarningsOnly),
     }

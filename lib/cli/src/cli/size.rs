@@ -1,5 +1,7 @@
 //! Numbers and tables for people.
 
+use crate::spec::shown::escape_line;
+
 /// Bytes in decimal units, as registries and disks count: `12.3 MB`.
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
@@ -18,7 +20,8 @@ pub fn bytes(count: u64) -> String {
     if value < 9.995 { format!("{value:.2} {unit}") } else { format!("{value:.1} {unit}") }
 }
 
-/// Lays rows out in columns, two spaces apart, without trailing blanks.
+/// Lays rows out in columns, two spaces apart, without trailing blanks. A cell is one line, whatever
+/// is in it.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut columns = Columns::new(head);
     rows.iter().for_each(|row| columns.fit(row));
@@ -41,7 +44,7 @@ impl Columns {
     /// At least as wide as this row.
     pub fn fit(&mut self, row: &[String]) {
         for (width, cell) in self.widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+            *width = (*width).max(escape_line(cell).chars().count());
         }
     }
 
@@ -49,8 +52,8 @@ impl Columns {
     pub fn line<S: AsRef<str>>(&self, row: &[S]) -> String {
         let mut out = String::new();
         for (cell, width) in row.iter().zip(&self.widths) {
-            let cell = cell.as_ref();
-            out.push_str(cell);
+            let cell = escape_line(cell.as_ref());
+            out.push_str(&cell);
             let blanks = (width + 2).saturating_sub(cell.chars().count());
             out.extend(std::iter::repeat_n(' ', blanks));
         }
@@ -83,5 +86,7 @@ mod tests {
             vec!["bbb".to_owned(), String::new()],
         ];
         assert_eq!(table(&["X", "Y"], &rows), "X    Y\na    long cell\nbbb\n");
+        let rows = vec![vec!["a\n\u{1b}[2J".to_owned(), "b".to_owned()]];
+        assert_eq!(table(&["X", "Y"], &rows), "X             Y\na\\n\\u{1b}[2J  b\n");
     }
 }

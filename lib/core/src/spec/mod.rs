@@ -19,6 +19,7 @@ mod platform;
 mod properties;
 mod reference;
 mod schema1;
+pub mod shown;
 
 pub use config_fields::{ConfigFields, ContainerConfig, Healthcheck, History, RootFs};
 pub use descriptor::{Descriptor, REF_NAME};

@@ -18,6 +18,7 @@ mod meta;
 mod mounts;
 mod namespace;
 mod netlink;
+mod patient;
 mod pin;
 mod poll;
 mod process;
@@ -46,6 +47,7 @@ pub use mounts::{
 };
 pub use namespace::{NamespaceKind, namespace_kind};
 pub use netlink::{Netlink, NetlinkFamily, NetlinkReply, new_network};
+pub use patient::{Output, OutputClosed, Patient};
 pub use pin::Pin;
 pub use poll::{Wait, wait_any};
 pub use process::{available_cores, effective_uid};

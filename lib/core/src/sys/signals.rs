@@ -11,7 +11,10 @@ pub fn die_of_closed_pipe() {
     // SAFETY: no handler of ours is involved, only the kernel's default action.
     #[allow(unsafe_code)]
     let reset = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
-    if reset.is_ok() {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGPIPE);
+    // A queue of signals may hold it back.
+    if reset.is_ok() && set.thread_unblock().is_ok() {
         let _ = raise(Signal::SIGPIPE);
     }
 }

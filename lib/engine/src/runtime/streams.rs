@@ -2,8 +2,8 @@
 //!
 //! Owns the pipes and the threads that copy through them. A container never gets our own files or
 //! terminal: it could read what is typed, change their owner or make them return early. Promise:
-//! nothing that was written is lost, a slow reader slows the writer, and every thread has ended
-//! when `Relays::finish` returns.
+//! nothing that was written is lost, a slow reader slows the writer, also where our own streams are
+//! non-blocking, and every thread has ended when `Relays::finish` returns.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::error::{Error, IoContext, Result};
-use crate::sys::{Wait, no_sigpipe_here, set_nonblocking, wait_any};
+use crate::sys::{Patient, Wait, no_sigpipe_here, set_nonblocking, wait_any};
 
 const BUFFER: usize = 64 << 10;
 
@@ -142,6 +142,24 @@ impl Relays {
         self.start(name, move || drain(File::from(from), File::from(to), &watch, gate.as_deref()))
     }
 
+    /// As [`Relays::drain`]; the other end of what is returned closes when nothing is copied any
+    /// more.
+    pub(super) fn drain_watched(
+        &mut self,
+        name: &'static str,
+        from: OwnedFd,
+        to: OwnedFd,
+    ) -> Result<PipeReader> {
+        let (ended, copying) = io::pipe().doing(|| "making a pipe")?;
+        let watch = self.watch.try_clone().doing(|| "making a pipe")?;
+        self.start(name, move || {
+            let drained = drain(File::from(from), File::from(to), &watch, None);
+            drop(copying);
+            drained
+        })?;
+        Ok(ended)
+    }
+
     /// Copies `from` into the container's pipe as far as it reads.
     fn feed(&mut self, from: OwnedFd, to: PipeWriter) -> Result<()> {
         set_nonblocking(&to).doing(|| "making a pipe")?;
@@ -182,7 +200,7 @@ impl Relays {
 
 fn drain(
     mut from: File,
-    mut to: File,
+    to: File,
     gone: &PipeReader,
     gate: Option<&(dyn Fn() -> bool + Send)>,
 ) -> io::Result<()> {
@@ -212,7 +230,7 @@ fn drain(
             Err(error) if error.raw_os_error() == Some(libc::EIO) => return Ok(()),
             Err(error) => return Err(error),
         };
-        match to.write_all(buffer.get(..count).unwrap_or_default()) {
+        match Patient(&to).write_all(buffer.get(..count).unwrap_or_default()) {
             // Nobody reads any more: by closing our end the writer learns it, as in any pipeline.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             other => other?,
@@ -313,6 +331,23 @@ mod tests {
         assert_eq!(relayed(bytes.clone(), None), bytes);
         assert_eq!(relayed(bytes.clone(), Some(Box::new(|| true))), bytes);
         assert_eq!(relayed(b"runtime's words".to_vec(), Some(Box::new(|| false))), b"");
+    }
+
+    #[test]
+    fn a_stream_that_does_not_block_is_waited_for() {
+        let (from, mut source) = io::pipe().unwrap();
+        let (mut sink, to) = io::pipe().unwrap();
+        set_nonblocking(&to).unwrap();
+        let bytes: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+        let sent = bytes.clone();
+        let mut relays = Relays::new().unwrap();
+        relays.drain("test", from.into(), to.into(), None).unwrap();
+        let writer = std::thread::spawn(move || source.write_all(&sent));
+        let mut out = Vec::new();
+        sink.read_to_end(&mut out).unwrap();
+        writer.join().unwrap().unwrap();
+        relays.finish().unwrap();
+        assert!(out == bytes);
     }
 
     #[test]

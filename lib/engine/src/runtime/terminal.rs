@@ -70,20 +70,24 @@ impl Runtime {
         // Until all output is out, the person's terminal must not add to it.
         let raw = raw_terminal(&person);
         let talk = raw.and_then(|raw| {
-            converse(&process, &terminal, person, control, &mut relays).map(|talk| (talk, raw))
+            converse(&process, terminal, person, control, &mut relays).map(|talk| (talk, raw))
         });
-        if let Ok((Talk::Left, _)) = talk {
-            relays.finish()?;
-            return Ok(Outcome::Detached(Detached { process, terminal }));
-        }
+        let talk = match talk {
+            Ok((Talk::Left(terminal), _)) => {
+                relays.finish()?;
+                return Ok(Outcome::Detached(Detached { process, terminal }));
+            }
+            Ok((Talk::Ended(stop), raw)) => Ok((stop, raw)),
+            Err(error) => Err(error),
+        };
         // Without effect on a process that has ended.
         let _ = process.signal(KILL.0);
         let ended = process.wait().doing(|| "waiting for the container");
         let copied = relays.finish();
         let deleted = self.delete(bundle);
         let outcome = match talk? {
-            (Talk::Ended(Some(stop)), _) => stop.outcome(),
-            (Talk::Ended(None) | Talk::Left, _) => Outcome::Exited(ended?.code()),
+            (Some(stop), _) => stop.outcome(),
+            (None, _) => Outcome::Exited(ended?.code()),
         };
         copied.and(deleted)?;
         Ok(outcome)
@@ -162,26 +166,31 @@ fn raw_terminal(person: &Person) -> Result<Option<RawTerminal>> {
 
 enum Talk {
     Ended(Option<Stop>),
-    Left,
+    /// With the terminal, which must stay open.
+    Left(OwnedFd),
 }
 
 /// Copies both ways until one side has enough.
+///
+/// Where output can go nowhere any more, the container's programs are hung up: they would wait for
+/// ever for somebody to take it.
 fn converse(
     process: &Watched,
-    terminal: &OwnedFd,
+    terminal: OwnedFd,
     person: Person,
     control: Control<'_>,
     relays: &mut Relays,
 ) -> Result<Talk> {
     let copying = || "copying between terminals";
-    set_nonblocking(terminal).doing(copying)?;
+    set_nonblocking(&terminal).doing(copying)?;
     let size_of = person.output.try_clone().doing(copying)?;
-    resize(size_of.as_fd(), terminal);
+    resize(size_of.as_fd(), &terminal);
     let from = terminal.try_clone().doing(copying)?;
-    relays.drain("terminal output", from, person.output, None)?;
+    let output = relays.drain_watched("terminal output", from, person.output)?;
+    let mut output = Some(output);
     let mut typing = Typing {
         input: person.input.map(File::from),
-        terminal: File::from(terminal.try_clone().doing(copying)?),
+        terminal: Some(File::from(terminal)),
         keys: DetachKeys::new(person.detach_keys),
         typed: Vec::new(),
     };
@@ -193,35 +202,43 @@ fn converse(
             clock.cancel(),
             typing.wait_for_input(),
             typing.wait_for_room(),
+            output.as_ref().map_or(Wait::Never, |output| Wait::Gone(output.as_fd())),
         ];
-        let [ended, signalled, cancelled, readable, room] =
+        let [ended, signalled, cancelled, readable, room, silent] =
             wait_any(waits, clock.left()).doing(copying)?;
         if ended {
             return Ok(Talk::Ended(clock.stop));
         }
         if signalled {
             for signal in clock.take_signals().doing(copying)? {
-                match signal {
-                    libc::SIGWINCH => resize(size_of.as_fd(), terminal),
+                match (signal, &typing.terminal) {
+                    (libc::SIGWINCH, Some(terminal)) => resize(size_of.as_fd(), terminal),
                     _ if control.drop_signals => {}
-                    other => process.signal(other).doing(copying)?,
+                    (other, _) => process.signal(other).doing(copying)?,
                 }
             }
         }
         if clock.must_stop(cancelled) {
             process.signal(KILL.0).doing(copying)?;
         }
-        if readable && typing.read().doing(copying)? {
-            return Ok(Talk::Left);
+        if readable
+            && typing.read().doing(copying)?
+            && let Some(terminal) = typing.terminal.take()
+        {
+            return Ok(Talk::Left(terminal.into()));
         }
         if room {
             typing.write();
+        }
+        if silent {
+            output = None;
+            typing.hang_up();
         }
     }
 }
 
 /// Gives the container's terminal the size of the person's, if that has one.
-fn resize(person: BorrowedFd<'_>, terminal: &OwnedFd) {
+fn resize(person: BorrowedFd<'_>, terminal: impl AsFd) {
     if let Some((rows, columns)) = terminal_size(person) {
         // A terminal that is gone needs no size.
         let _ = set_terminal_size(terminal, rows, columns);
@@ -231,7 +248,8 @@ fn resize(person: BorrowedFd<'_>, terminal: &OwnedFd) {
 /// What is typed, on its way.
 struct Typing {
     input: Option<File>,
-    terminal: File,
+    /// The container's; `None` once its programs are hung up.
+    terminal: Option<File>,
     keys: DetachKeys,
     typed: Vec<u8>,
 }
@@ -243,7 +261,8 @@ impl Typing {
     }
 
     fn wait_for_room(&self) -> Wait<'_> {
-        if self.typed.is_empty() { Wait::Never } else { Wait::Write(self.terminal.as_fd()) }
+        let terminal = self.terminal.as_ref().filter(|_| !self.typed.is_empty());
+        terminal.map_or(Wait::Never, |terminal| Wait::Write(terminal.as_fd()))
     }
 
     /// Takes what was typed; true when it says to leave.
@@ -269,12 +288,19 @@ impl Typing {
     }
 
     fn write(&mut self) {
-        match self.terminal.write(&self.typed) {
+        let Some(terminal) = &mut self.terminal else { return };
+        match terminal.write(&self.typed) {
             Ok(count) => drop(self.typed.drain(..count)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // The container is about to end; its end is what counts.
             Err(_) => self.typed.clear(),
         }
+    }
+
+    /// Closes our side of the terminal: whatever uses the other gets errors, and a hangup.
+    fn hang_up(&mut self) {
+        (self.terminal, self.input) = (None, None);
+        self.typed.clear();
     }
 }
 

@@ -12,6 +12,7 @@ use reqwest::Url;
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind};
+use crate::spec::shown::is_unsafe;
 
 /// Most bytes of an error body that are read.
 pub(super) const MAX_BODY: u64 = 64 << 10;
@@ -89,12 +90,9 @@ pub(super) fn clean(text: &str, limit: usize) -> String {
             out.push('…');
             break;
         }
-        // Besides control characters: those that turn the direction of text around.
-        let harmful = character.is_control()
-            || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         match character {
             '\n' | '\r' | '\t' => out.push(' '),
-            _ if harmful => out.extend(character.escape_unicode()),
+            _ if is_unsafe(character) => out.extend(character.escape_unicode()),
             _ => out.push(character),
         }
     }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use self::parse::{Action, Command, Operand, Pipeline, parse};
 use self::print::{format, print, truth};
 use crate::error::{Error, Result};
+use crate::spec::shown::escape_json;
 
 /// Longest template.
 const MAX_TEMPLATE: usize = 64 << 10;
@@ -177,7 +178,7 @@ fn call(name: &str, values: Vec<Value>) -> Result<Value> {
     Ok(match name {
         "json" => {
             need(1)?;
-            Value::from(values[0].to_string())
+            Value::from(escape_json(&values[0].to_string()).into_owned())
         }
         "join" => {
             need(2)?;

@@ -8,7 +8,7 @@ use super::super::image::Draft;
 use super::Builder;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::layer::{Ownership, PackOptions, UnpackOptions, Unpacker, WhiteoutForm, pack};
-use crate::sys::{self, Root, Time};
+use crate::sys::{self, Output, Root, Time};
 
 const BUFFER: usize = 256 << 10;
 
@@ -30,7 +30,7 @@ impl Builder<'_> {
             let mounted = self.mounted(draft)?;
             let root = Root::open(mounted.path())?;
             match to {
-                TreeExport::Stdout => self.pack_tree(&root, &mut std::io::stdout().lock()),
+                TreeExport::Stdout => self.pack_tree(&root, &mut Output::default()),
                 TreeExport::Tar(path) => {
                     let writing = || format!("writing {}", path.display());
                     let mut file = File::create(path).doing(writing)?;

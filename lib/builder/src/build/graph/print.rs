@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Input, Mount, Operation, Plan, Run, Stage, Step, Transfer};
+use crate::spec::shown::escape_line;
 
 /// One block per stage, one line per step.
 pub fn to_text(plan: &Plan) -> String {
@@ -42,7 +43,8 @@ fn write_stage(out: &mut String, plan: &Plan, index: usize, stage: &Stage) {
             true => "",
             false => "  # depends on the base image",
         };
-        let text = printable(&operation(plan, step));
+        let text = operation(plan, step);
+        let text = escape_line(&text);
         let _ = writeln!(out, "  {index}.{} {trigger}{text}{unsure}", number + 1);
     }
 }
@@ -137,19 +139,6 @@ fn mount_text(plan: &Plan, mount: &Mount) -> String {
     }
     if let Some(env) = &mount.env {
         let _ = write!(out, " as ${env}");
-    }
-    out
-}
-
-/// One line, without anything that acts on a terminal.
-fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => out.push_str("\\n"),
-            c if c.is_control() => out.extend(c.escape_default()),
-            c => out.push(c),
-        }
     }
     out
 }

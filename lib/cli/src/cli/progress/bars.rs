@@ -3,10 +3,15 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::terminal::Terminal;
+use crate::cli::one_line;
 use crate::cli::size::bytes;
 use crate::progress::{Event, Progress};
+
+/// Pictures in a second.
+const REDRAWS: u8 = 20;
 
 /// Bars on stderr.
 pub(super) struct Bars {
@@ -16,12 +21,13 @@ pub(super) struct Bars {
 
 impl Bars {
     pub(super) fn new() -> Bars {
-        Bars { all: MultiProgress::new(), tasks: Mutex::default() }
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(Terminal::default()), REDRAWS);
+        Bars { all: MultiProgress::with_draw_target(target), tasks: Mutex::default() }
     }
 
     fn line(&self, text: String) {
         // A terminal that went away is no reason to stop the work.
-        let _ = self.all.println(text);
+        let _ = self.all.println(one_line(&text));
     }
 }
 

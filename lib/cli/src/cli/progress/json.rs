@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::cli::say;
+use crate::cli::say_json;
 use crate::progress::{Event, Progress};
 
 /// Writes every event as `{"event":…}`.
@@ -26,6 +26,6 @@ impl Progress for JsonLines {
             Event::Stage(text) => json!({"event": "stage", "text": text}),
             Event::Request(_) => return,
         };
-        say(line);
+        say_json(&line);
     }
 }

@@ -8,11 +8,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::Result;
 use crate::layer::{EntryPath, Limits};
+use crate::spec::shown;
 
 /// Bytes from an image that are mostly, but not always, text.
 ///
-/// Displayed, control characters and bytes that are no UTF-8 are escaped, so that it can go to a
-/// terminal. In JSON it is a string, or `{"hex": "…"}` where it is not UTF-8.
+/// Displayed, it is one line that can go to a terminal ([`shown::escape_bytes`]). In JSON it is a string, or `{"hex": "…"}` where it is not UTF-8.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(pub Vec<u8>);
 
@@ -68,25 +68,8 @@ impl From<&[u8]> for Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            for character in chunk.valid().chars() {
-                match is_unsafe(character) {
-                    true => write!(f, "{}", character.escape_default())?,
-                    false => write!(f, "{character}")?,
-                }
-            }
-            for byte in chunk.invalid() {
-                write!(f, "\\x{byte:02x}")?;
-            }
-        }
-        Ok(())
+        f.write_str(&shown::escape_bytes(&self.0))
     }
-}
-
-/// Whether a character acts on a terminal or on the order in which text is shown.
-fn is_unsafe(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl fmt::Debug for Name {
@@ -145,7 +128,7 @@ mod tests {
             let name = Name::from(raw);
             let json = serde_json::to_string(&name).unwrap();
             assert_eq!(serde_json::from_str::<Name>(&json).unwrap(), name);
-            assert!(!name.to_string().chars().any(is_unsafe));
+            assert!(!name.to_string().chars().any(shown::is_unsafe));
         }
         assert_eq!(Name::from(&b"a\xff\x1b"[..]).to_string(), "a\\xff\\u{1b}");
     }

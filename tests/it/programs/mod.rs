@@ -1,0 +1,5 @@
+//! What holds for all four programs.
+
+mod booleans;
+mod streams;
+mod text;
