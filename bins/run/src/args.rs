@@ -1,7 +1,11 @@
 //! The command line: what was said, in clap's types.
 
 mod life;
+mod others;
 mod run;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
 
 use std::path::PathBuf;
 
@@ -11,9 +15,8 @@ use creel::cli::{DocsVerb, StoreArgs};
 pub use life::{
     AttachArgs, BackgroundArgs, ExecArgs, KillArgs, LogsArgs, NamesArgs, StartArgs, StopArgs,
 };
-pub use run::{
-    FileArgs, ImageArgs, LaterArgs, LifeArgs, LimitArgs, ProcessArgs, Pull, RunArgs, SpaceArgs,
-};
+pub use others::OtherArgs;
+pub use run::{FileArgs, ImageArgs, LifeArgs, LimitArgs, ProcessArgs, Pull, RunArgs, SpaceArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,10 +45,10 @@ pub struct Cli {
 #[command(next_help_heading = "Options of all verbs")]
 pub struct Global {
     /// Root of the local store [default: /var/lib/creel, or ~/.local/share/creel].
-    #[arg(long, env = "CREEL_ROOT", value_name = "DIR", hide_env_values = true)]
+    #[arg(long, global = true, env = "CREEL_ROOT", value_name = "DIR", hide_env_values = true)]
     pub root: Option<PathBuf>,
     /// State of running containers [default: /run/creel, or $XDG_RUNTIME_DIR/creel].
-    #[arg(long, env = "CREEL_STATE", value_name = "DIR", hide_env_values = true)]
+    #[arg(long, global = true, env = "CREEL_STATE", value_name = "DIR", hide_env_values = true)]
     pub state: Option<PathBuf>,
     #[command(flatten)]
     pub store: StoreArgs,
@@ -54,11 +57,11 @@ pub struct Global {
 #[derive(Subcommand)]
 pub enum Verb {
     /// Run a command in a new container (the default verb).
-    // As with Docker, -h is the host name here, and of a flag that is given twice the last counts.
-    #[command(disable_help_flag = true, args_override_self = true)]
+    // As with Docker, -h is the host name here.
+    #[command(disable_help_flag = true)]
     Run(Box<RunArgs>),
     /// Create a container without starting it and print its ID.
-    #[command(disable_help_flag = true, args_override_self = true)]
+    #[command(disable_help_flag = true)]
     Create(Box<RunArgs>),
     /// Start containers that were created or have ended.
     Start(StartArgs),
@@ -75,7 +78,6 @@ pub enum Verb {
     /// Wait until containers have ended and print their exit codes.
     Wait(NamesArgs),
     /// Run a command in a running container.
-    #[command(args_override_self = true)]
     Exec(ExecArgs),
     /// Print the output of a container that runs or ran in the background.
     Logs(LogsArgs),

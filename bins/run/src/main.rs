@@ -12,7 +12,7 @@ mod verbs;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use creel::cli;
 use creel::error::Result;
 
@@ -23,7 +23,7 @@ use context::Context;
 const OURS: u8 = 125;
 
 fn main() -> ExitCode {
-    let command = Cli::command();
+    let mut command = cli::command::<Cli>();
     let given = elsewhere::without_group(std::env::args_os().collect(), &command);
     let words = cli::with_default_verb(&command, given.clone(), "run");
     // Where the verb was put in there is an image, or a verb that we do not have.
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         cli::report_failure("creel-run", &error);
         return ExitCode::from(1);
     }
-    let cli = match Cli::try_parse_from(words) {
+    let cli = match cli::read::<Cli>(&mut command, words) {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { OURS } else { 0 };

@@ -1,5 +1,8 @@
 //! From flags to a [`RunRequest`].
 
+mod environment;
+mod limits;
+
 use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -9,24 +12,23 @@ use creel::container::restart::RestartPolicy;
 use creel::error::{Error, IoContext, Result};
 use creel::run::{LogDriver, LogSettings, Network, Origin, Pull, RunRequest, check_name};
 use creel::runtime::files::Dns;
-use creel::runtime::flags::{self, merge_env};
+use creel::runtime::flags;
 use creel::runtime::options::{
-    DeviceRequest, IdMap, MountRequest, NamespaceMode, Namespaces, Resources, SecurityOptions,
-    TerminalSize, UserMode,
+    DeviceRequest, IdMap, MountRequest, NamespaceMode, Namespaces, SecurityOptions, TerminalSize,
+    UserMode,
 };
 use creel::runtime::{Attached, CDI_DIRECTORIES, CdiName, RunOptions};
 use creel::sys::terminal_size;
 
-use crate::args::{
-    BackgroundArgs, FileArgs, LaterArgs, LifeArgs, LimitArgs, ProcessArgs, RunArgs, SpaceArgs,
-};
+use crate::args::{BackgroundArgs, FileArgs, LifeArgs, ProcessArgs, RunArgs, SpaceArgs};
+use crate::context::Context;
 
 /// Most bytes of a file that a flag names.
 const MAX_FILE: u64 = 16 << 20;
 
-/// Reads all flags of `run`.
-pub fn read(args: &RunArgs) -> Result<RunRequest> {
-    refuse_later(&args.later)?;
+/// Reads all flags of `run`; `warn` hears of those that have no effect.
+pub fn read(args: &RunArgs, context: &Context, warn: &mut dyn FnMut(&str)) -> Result<RunRequest> {
+    args.others.answer(warn)?;
     let (first, command) = args
         .words
         .split_first()
@@ -45,14 +47,14 @@ pub fn read(args: &RunArgs) -> Result<RunRequest> {
             true => Origin::Directory(PathBuf::from(first)),
             false => Origin::Image(first.clone()),
         },
-        platform: args.image.platform.clone(),
+        platform: args.image.platform(),
         pull: match args.image.pull {
             crate::args::Pull::Always => Pull::Always,
             crate::args::Pull::Missing => Pull::Missing,
             crate::args::Pull::Never => Pull::Never,
             crate::args::Pull::Newer => Pull::Newer,
         },
-        options: options(args, command, namespaces)?,
+        options: options(args, command, namespaces, context, warn)?,
         named_devices: named_devices(&args.files)?,
         cdi_directories: match args.files.cdi_spec_dir.as_slice() {
             [] => CDI_DIRECTORIES.map(PathBuf::from).to_vec(),
@@ -61,15 +63,13 @@ pub fn read(args: &RunArgs) -> Result<RunRequest> {
         name: life.name.as_deref().map(check_name).transpose()?.map(str::to_owned),
         remove: life.rm,
         network,
-        hosts: args
-            .network
-            .add_host
-            .iter()
-            .map(|text| flags::parse_host_entry(text))
-            .collect::<Result<_>>()?,
+        hosts: list("--add-host", &args.network.add_host, flags::parse_host_entry)?,
         dns,
         no_hosts: args.network.no_hosts,
-        exposed: list(&args.network.expose, flags::parse_expose)?.into_iter().flatten().collect(),
+        exposed: list("--expose", &args.network.expose, flags::parse_expose)?
+            .into_iter()
+            .flatten()
+            .collect(),
         attached: attached(args)?,
         proxy_signals: args.process.sig_proxy,
         timeout: life.timeout.filter(|s| *s > 0).map(Duration::from_secs),
@@ -137,8 +137,7 @@ fn attached(args: &RunArgs) -> Result<Attached> {
             "stderr" => attached.stderr = true,
             _ => {
                 return Err(Error::usage(format!(
-                    "invalid argument {name:?} for --attach: valid streams are STDIN, STDOUT and \
-                     STDERR"
+                    "invalid value {name:?} for --attach: expected stdin, stdout or stderr"
                 )));
             }
         }
@@ -152,7 +151,7 @@ fn attached(args: &RunArgs) -> Result<Attached> {
 /// The devices that are given by their paths.
 fn nodes(args: &FileArgs) -> Result<Vec<DeviceRequest>> {
     let paths = args.device.iter().filter(|text| CdiName::parse(text).is_none());
-    paths.map(|text| flags::parse_device(text)).collect()
+    paths.map(|text| value("--device", text, flags::parse_device)).collect()
 }
 
 /// The devices that are given by a name, `--gpus` among them.
@@ -165,41 +164,24 @@ fn named_devices(args: &FileArgs) -> Result<Vec<CdiName>> {
     Ok(names)
 }
 
-/// What only containers in the background can have.
-fn refuse_later(later: &LaterArgs) -> Result<()> {
-    let wanted = [
-        (!later.publish.is_empty(), "--publish"),
-        (later.publish_all, "--publish-all"),
-        (!later.volumes_from.is_empty(), "--volumes-from"),
-        (!later.link.is_empty(), "--link"),
-        (later.ip.is_some(), "--ip"),
-        (later.ip6.is_some(), "--ip6"),
-        (later.mac_address.is_some(), "--mac-address"),
-        (!later.network_alias.is_empty(), "--network-alias"),
-        (later.health_cmd.is_some(), "--health-cmd"),
-        (later.health_interval.is_some(), "--health-interval"),
-        (later.health_timeout.is_some(), "--health-timeout"),
-        (later.health_retries.is_some(), "--health-retries"),
-        (later.health_start_period.is_some(), "--health-start-period"),
-        (later.health_start_interval.is_some(), "--health-start-interval"),
-        (later.pod.is_some(), "--pod"),
-    ];
-    match wanted.iter().find(|(given, _)| *given) {
-        Some((_, flag)) => Err(Error::unsupported(format!(
-            "{flag} is not supported yet: this release has no published ports, named networks and \
-             health checks"
-        ))),
-        None => Ok(()),
-    }
-}
-
-fn options(args: &RunArgs, command: &[String], namespaces: Namespaces) -> Result<RunOptions> {
+fn options(
+    args: &RunArgs,
+    command: &[String],
+    namespaces: Namespaces,
+    context: &Context,
+    warn: &mut dyn FnMut(&str),
+) -> Result<RunOptions> {
     let process = &args.process;
+    let environment = environment::environment(process, context, warn)?;
+    let of = |flag: &str, text: &Option<String>, parse: fn(&str) -> Result<u64>| {
+        text.as_deref().map(|text| value(flag, text, parse)).transpose()
+    };
+    let life = &args.life;
     Ok(RunOptions {
         command: command.to_vec(),
         entrypoint: process.entrypoint.as_deref().map(entrypoint).transpose()?,
-        env: environment(process)?,
-        unset_env: process.unsetenv.iter().cloned().collect(),
+        env: environment.set,
+        unset_env: environment.unset,
         unset_env_all: process.unsetenv_all,
         user: process.user.clone(),
         groups: process.group_add.clone(),
@@ -211,66 +193,61 @@ fn options(args: &RunArgs, command: &[String], namespaces: Namespaces) -> Result
         domainname: args.network.domainname.clone(),
         mounts: mounts(&args.files)?,
         devices: nodes(&args.files)?,
-        device_rules: list(&args.files.device_cgroup_rule, flags::parse_device_rule)?,
-        cap_add: flags::parse_capabilities(&args.rights.cap_add)?,
-        cap_drop: flags::parse_capabilities(&args.rights.cap_drop)?,
+        device_rules: list(
+            "--device-cgroup-rule",
+            &args.files.device_cgroup_rule,
+            flags::parse_device_rule,
+        )?,
+        cap_add: flags::parse_capabilities(&args.rights.cap_add).doing(|| "--cap-add")?,
+        cap_drop: flags::parse_capabilities(&args.rights.cap_drop).doing(|| "--cap-drop")?,
         privileged: args.rights.privileged,
         security: security(&args.rights.security_opt)?,
         read_only: args.files.read_only,
         read_only_tmpfs: args.files.read_only_tmpfs,
-        resources: resources(&args.limits)?,
-        ulimits: list(&args.limits.ulimit, flags::parse_ulimit)?,
-        sysctls: list(&args.rights.sysctl, flags::parse_sysctl)?.into_iter().collect(),
-        shm_size: args.files.shm_size.as_deref().map(flags::parse_size).transpose()?,
+        resources: limits::resources(&args.limits, warn)?,
+        ulimits: list("--ulimit", &args.limits.ulimit, flags::parse_ulimit)?,
+        sysctls: list("--sysctl", &args.rights.sysctl, flags::parse_sysctl)?.into_iter().collect(),
+        shm_size: of("--shm-size", &args.files.shm_size, flags::parse_size)?,
         oom_score_adj: args.limits.oom_score_adj,
         namespaces,
-        annotations: list(&args.life.annotation, flags::parse_label)?.into_iter().collect(),
-        labels: labels(&args.life)?.into_iter().collect(),
-        stop_signal: args.life.stop_signal.as_deref().map(flags::parse_signal).transpose()?,
-        stop_timeout: args.life.stop_timeout,
+        annotations: list("--annotation", &life.annotation, flags::parse_label)?
+            .into_iter()
+            .collect(),
+        labels: labels(life)?.into_iter().collect(),
+        stop_signal: life
+            .stop_signal
+            .as_deref()
+            .map(|text| value("--stop-signal", text, flags::parse_signal))
+            .transpose()?,
+        stop_timeout: life.stop_timeout,
         cgroup_parent: args.spaces.cgroup_parent.clone(),
     })
 }
 
-fn list<T>(texts: &[String], parse: impl Fn(&str) -> Result<T>) -> Result<Vec<T>> {
-    texts.iter().map(|text| parse(text)).collect()
+/// Reads one value of a flag: a mistake names the flag.
+fn value<T>(flag: &str, text: &str, parse: impl FnOnce(&str) -> Result<T>) -> Result<T> {
+    parse(text).doing(|| format!("invalid value {text:?} for {flag}"))
+}
+
+/// Reads all values of a flag.
+fn list<T>(flag: &str, texts: &[String], parse: impl Fn(&str) -> Result<T>) -> Result<Vec<T>> {
+    texts.iter().map(|text| value(flag, text, &parse)).collect()
 }
 
 /// One word, or podman's JSON array.
 fn entrypoint(text: &str) -> Result<Vec<String>> {
     if text.starts_with('[') {
         return serde_json::from_str(text).map_err(|error| {
-            Error::caused(creel::ErrorKind::Usage, format!("invalid --entrypoint {text:?}"), error)
+            let what = format!("invalid value {text:?} for --entrypoint");
+            Error::caused(creel::ErrorKind::Usage, what, error)
         });
     }
     Ok(vec![text.to_owned()])
 }
 
-/// Weakest first: the person's own, files in their order, single variables.
-fn environment(args: &ProcessArgs) -> Result<Vec<String>> {
-    let mut env = Vec::new();
-    if args.env_host {
-        let whole = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some(format!("{}={}", name.to_str()?, value.to_str()?))
-        };
-        merge_env(&mut env, std::env::vars_os().filter_map(whole));
-    }
-    merge_env(&mut env, variables(&args.env_file, &args.env)?);
-    Ok(env)
-}
-
-/// Those of files in their order, then single ones.
+/// Variables from files in their order, then single ones.
 pub fn variables(files: &[PathBuf], single: &[String]) -> Result<Vec<String>> {
-    let own = |name: &str| std::env::var(name).ok();
-    let mut env = Vec::new();
-    for path in files {
-        let content = read_file(path)?;
-        merge_env(&mut env, flags::parse_env_file(&content, &path.display().to_string(), own)?);
-    }
-    for text in single {
-        merge_env(&mut env, flags::parse_env(text, own)?);
-    }
-    Ok(env)
+    environment::listed(files, single)
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>> {
@@ -286,14 +263,16 @@ pub fn workdir(text: &str) -> Result<String> {
     match text.starts_with('/') {
         true => Ok(text.to_owned()),
         false => Err(Error::usage(format!(
-            "the working directory {text:?} is invalid, it needs to be an absolute path"
+            "invalid value {text:?} for --workdir: it needs to be an absolute path"
         ))),
     }
 }
 
 fn umask(text: &str) -> Result<u32> {
     let mask = u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777);
-    mask.ok_or_else(|| Error::usage(format!("invalid umask {text:?}")))
+    mask.ok_or_else(|| {
+        Error::usage(format!("invalid value {text:?} for --umask: expected an octal number to 777"))
+    })
 }
 
 /// The terminal's size, if one is wanted.
@@ -349,10 +328,19 @@ fn init(args: &ProcessArgs) -> Result<Option<PathBuf>> {
 }
 
 fn mounts(args: &FileArgs) -> Result<Vec<MountRequest>> {
-    let base = std::env::current_dir().doing(|| "finding out the current directory")?;
-    let mut asked = list(&args.volume, |text| flags::parse_volume(text, &base))?;
-    asked.extend(list(&args.mount, |text| flags::parse_mount(text, &base))?);
-    asked.extend(list(&args.tmpfs, flags::parse_tmpfs)?);
+    // Only relative paths need it: whoever is in a directory that was removed may say none.
+    let current = std::env::current_dir().doing(|| "finding the current directory");
+    let base = current.as_deref().unwrap_or(Path::new(""));
+    let relative = |error: Error| match &current {
+        Err(gone) => Error::not_found(gone.chain()).while_doing(error.chain()),
+        Ok(_) => error,
+    };
+    let mut asked =
+        list("--volume", &args.volume, |text| flags::parse_volume(text, base)).map_err(relative)?;
+    asked.extend(
+        list("--mount", &args.mount, |text| flags::parse_mount(text, base)).map_err(relative)?,
+    );
+    asked.extend(list("--tmpfs", &args.tmpfs, flags::parse_tmpfs)?);
     // Scripts put flags together from several places: saying the same twice contradicts nothing.
     let mut mounts = Vec::new();
     for mount in asked {
@@ -377,37 +365,12 @@ fn labels(args: &LifeArgs) -> Result<Vec<(String, String)>> {
         let text = String::from_utf8_lossy(&read_file(path)?).into_owned();
         let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
         for line in lines {
-            labels.push(flags::parse_label(line)?);
+            let of_file = || format!("label file {}", path.display());
+            labels.push(flags::parse_label(line).doing(of_file)?);
         }
     }
-    labels.extend(list(&args.label, flags::parse_label)?);
+    labels.extend(list("--label", &args.label, flags::parse_label)?);
     Ok(labels)
-}
-
-fn resources(args: &LimitArgs) -> Result<Resources> {
-    let size = |text: &Option<String>| {
-        let bytes = text.as_deref().map(flags::parse_size).transpose()?;
-        Ok::<_, Error>(bytes.map(u64::cast_signed))
-    };
-    Ok(Resources {
-        memory: size(&args.memory)?,
-        memory_swap: args.memory_swap.as_deref().map(flags::parse_memory_swap).transpose()?,
-        memory_reservation: size(&args.memory_reservation)?,
-        memory_swappiness: args.memory_swappiness,
-        oom_kill_disable: args.oom_kill_disable,
-        nano_cpus: args.cpus.as_deref().map(flags::parse_cpus).transpose()?,
-        cpu_quota: args.cpu_quota,
-        cpu_period: args.cpu_period,
-        cpu_shares: args.cpu_shares,
-        cpuset_cpus: args.cpuset_cpus.clone(),
-        cpuset_mems: args.cpuset_mems.clone(),
-        pids: args.pids_limit,
-        blkio_weight: args.blkio_weight,
-        read_bps: list(&args.device_read_bps, |text| flags::parse_device_rate(text, true))?,
-        write_bps: list(&args.device_write_bps, |text| flags::parse_device_rate(text, true))?,
-        read_iops: list(&args.device_read_iops, |text| flags::parse_device_rate(text, false))?,
-        write_iops: list(&args.device_write_iops, |text| flags::parse_device_rate(text, false))?,
-    })
 }
 
 fn namespaces(args: &RunArgs) -> Result<(Network, Namespaces)> {
@@ -441,8 +404,10 @@ fn namespaces(args: &RunArgs) -> Result<(Network, Namespaces)> {
 }
 
 fn users(args: &SpaceArgs) -> Result<UserMode> {
-    let (users, groups) =
-        (list(&args.uidmap, flags::parse_id_range)?, list(&args.gidmap, flags::parse_id_range)?);
+    let (users, groups) = (
+        list("--uidmap", &args.uidmap, flags::parse_id_range)?,
+        list("--gidmap", &args.gidmap, flags::parse_id_range)?,
+    );
     match (&args.userns, users.is_empty() && groups.is_empty()) {
         (Some(_), false) => {
             Err(Error::usage("conflicting options: --userns and --uidmap or --gidmap"))
@@ -457,12 +422,10 @@ fn users(args: &SpaceArgs) -> Result<UserMode> {
 }
 
 fn dns(args: &RunArgs) -> Result<Dns> {
-    let address = |text: &str| {
-        text.parse::<IpAddr>()
-            .map_err(|_| Error::usage(format!("{text:?} is not the address of a name server")))
-    };
+    let address =
+        |text: &str| text.parse::<IpAddr>().map_err(|_| Error::usage("expected an IP address"));
     let dns = Dns {
-        servers: list(&args.network.dns, address)?,
+        servers: list("--dns", &args.network.dns, address)?,
         search: args.network.dns_search.clone(),
         options: args.network.dns_option.clone(),
     };

@@ -115,7 +115,7 @@ pub struct AttachArgs {
 #[command(next_help_heading = "Background")]
 pub struct BackgroundArgs {
     /// Run in the background and print the container's ID.
-    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    #[arg(short, long)]
     pub detach: bool,
     /// When to start again: no, always, unless-stopped, on-failure[:N] [default: no].
     #[arg(long, value_name = "POLICY")]
@@ -133,13 +133,13 @@ pub struct BackgroundArgs {
 #[derive(Args)]
 pub struct ExecArgs {
     /// Run in the background.
-    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    #[arg(short, long)]
     pub detach: bool,
     /// Pass standard input to the command.
-    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    #[arg(short, long)]
     pub interactive: bool,
     /// Allocate a terminal.
-    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    #[arg(short, long)]
     pub tty: bool,
     /// Set a variable; a name alone takes its value from here (repeatable).
     #[arg(short, long, value_name = "NAME[=VALUE]")]
@@ -154,7 +154,7 @@ pub struct ExecArgs {
     #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<String>,
     /// Give the command all capabilities.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    #[arg(long)]
     pub privileged: bool,
     #[command(flatten)]
     pub keys: KeysArgs,

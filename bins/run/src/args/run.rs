@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
 use creel::cli::Style;
-use creel::spec::Platform;
+use creel::spec::{Platform, parse_duration};
 
-use super::BackgroundArgs;
+use super::{BackgroundArgs, OtherArgs};
 
 /// When an image is fetched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -59,7 +59,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub background: BackgroundArgs,
     #[command(flatten)]
-    pub later: LaterArgs,
+    pub others: OtherArgs,
 }
 
 /// The container and its end.
@@ -72,6 +72,9 @@ pub struct LifeArgs {
     /// Its name.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// Remove a container that has this name.
+    #[arg(long)]
+    pub replace: bool,
     /// Write the container's ID into this file.
     #[arg(long, value_name = "FILE")]
     pub cidfile: Option<PathBuf>,
@@ -120,6 +123,9 @@ pub struct ProcessArgs {
     /// Set all variables that are set here.
     #[arg(long)]
     pub env_host: bool,
+    /// Set the proxy variables that are set here; =false: nor those of Docker's configuration.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, value_name = "BOOL")]
+    pub http_proxy: Option<bool>,
     /// Do not set this variable of the image or the defaults (repeatable).
     #[arg(long, value_name = "NAME")]
     pub unsetenv: Vec<String>,
@@ -160,7 +166,7 @@ pub struct ProcessArgs {
 #[command(next_help_heading = "Image")]
 pub struct ImageArgs {
     /// When to fetch it.
-    #[arg(long, value_enum, default_value = "missing", num_args = 0..=1, default_missing_value = "always", require_equals = false, value_name = "WHEN")]
+    #[arg(long, value_enum, default_value = "missing", value_name = "WHEN")]
     pub pull: Pull,
     /// The platform.
     #[arg(
@@ -170,6 +176,21 @@ pub struct ImageArgs {
         hide_env = true
     )]
     pub platform: Option<Platform>,
+    /// Processor architecture of the image, such as arm64.
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<String>,
+    /// Operating system of the image.
+    #[arg(long, value_name = "OS")]
+    pub os: Option<String>,
+    /// Variant of the image's architecture, such as v7.
+    #[arg(long, value_name = "VARIANT")]
+    pub variant: Option<String>,
+    /// Times to repeat a failed request [default: 5].
+    #[arg(long, value_name = "TIMES")]
+    pub retry: Option<u32>,
+    /// Time between two tries, such as 5s [default: grows].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub retry_delay: Option<std::time::Duration>,
     /// Print nothing about fetching.
     #[arg(short, long)]
     pub quiet: bool,
@@ -363,6 +384,12 @@ pub struct LimitArgs {
     /// Weight of disk access, 10 to 1000.
     #[arg(long, value_name = "NUMBER")]
     pub blkio_weight: Option<u16>,
+    /// Weight of access to one device, 10 to 1000 (repeatable).
+    #[arg(long, value_name = "DEVICE:WEIGHT")]
+    pub blkio_weight_device: Vec<String>,
+    /// Kernel memory, which kernels do not limit any more.
+    #[arg(long, value_name = "SIZE", hide = true)]
+    pub kernel_memory: Option<String>,
     /// Bytes read from a device per second (repeatable).
     #[arg(long, value_name = "DEVICE:RATE")]
     pub device_read_bps: Vec<String>,
@@ -380,39 +407,24 @@ pub struct LimitArgs {
     pub ulimit: Vec<String>,
 }
 
-/// Flags that a later release brings: known, so that they can be refused in plain words.
-#[derive(Args)]
-pub struct LaterArgs {
-    #[arg(short, long, hide = true, value_name = "PORT")]
-    pub publish: Vec<String>,
-    #[arg(short = 'P', long, hide = true)]
-    pub publish_all: bool,
-    #[arg(long, hide = true)]
-    pub volumes_from: Vec<String>,
-    #[arg(long, hide = true)]
-    pub link: Vec<String>,
-    #[arg(long, hide = true)]
-    pub ip: Option<String>,
-    #[arg(long, hide = true)]
-    pub ip6: Option<String>,
-    #[arg(long, hide = true)]
-    pub mac_address: Option<String>,
-    #[arg(long, alias = "net-alias", hide = true)]
-    pub network_alias: Vec<String>,
-    #[arg(long, hide = true)]
-    pub health_cmd: Option<String>,
-    #[arg(long, hide = true)]
-    pub health_interval: Option<String>,
-    #[arg(long, hide = true)]
-    pub health_timeout: Option<String>,
-    #[arg(long, hide = true)]
-    pub health_retries: Option<String>,
-    #[arg(long, hide = true)]
-    pub health_start_period: Option<String>,
-    #[arg(long, hide = true)]
-    pub health_start_interval: Option<String>,
-    #[arg(long, hide = true)]
-    pub no_healthcheck: bool,
-    #[arg(long, hide = true)]
-    pub pod: Option<String>,
+impl ImageArgs {
+    /// The platform that was asked for, in one flag or in podman's three; none: the host's.
+    pub fn platform(&self) -> Option<Platform> {
+        let parts = [&self.os, &self.arch, &self.variant];
+        if self.platform.is_some() || parts.iter().all(|part| part.is_none()) {
+            return self.platform.clone();
+        }
+        let host = Platform::host();
+        let os = self.os.as_deref().unwrap_or(&host.os);
+        let arch = self.arch.as_deref().unwrap_or(&host.architecture);
+        Some(Platform::new(os, arch, self.variant.as_deref()).normalized())
+    }
+}
+
+/// A length of time as Go writes it, or a number of seconds.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let seconds = text.parse::<u32>().ok().map(|seconds| u64::from(seconds) * 1_000_000_000);
+    let length = seconds.or_else(|| u64::try_from(parse_duration(text)?).ok());
+    let length = length.map(std::time::Duration::from_nanos);
+    length.ok_or_else(|| "expected a length of time, such as 5s or 1m30s".to_owned())
 }

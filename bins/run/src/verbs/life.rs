@@ -19,7 +19,7 @@ pub fn warn(text: &str) {
 }
 
 pub fn create(context: &Context, args: &RunArgs) -> Result<u8> {
-    let request = request::read(args)?;
+    let request = request::read(args, context, &mut warn)?;
     let engine = context.engine(args.life.runtime.as_deref())?;
     let signals = SignalQueue::start().doing(|| "holding signals back")?;
     let mut supply = || context.supply(&args.image);
@@ -29,7 +29,7 @@ pub fn create(context: &Context, args: &RunArgs) -> Result<u8> {
 
 /// `creel-run run -d`.
 pub fn run_detached(context: &Context, args: &RunArgs) -> Result<u8> {
-    let request = request::read(args)?;
+    let request = request::read(args, context, &mut warn)?;
     if !args.process.attach.is_empty() {
         return Err(Error::usage("conflicting options: --attach and --detach"));
     }

@@ -1,9 +1,10 @@
 //! `creel-run [run] IMAGE [COMMAND...]`.
 
+use creel::ErrorKind;
 use creel::cli;
 use creel::container::restart::RestartPolicy;
 use creel::error::{Error, IoContext, Result};
-use creel::run::{self, Finished, RunRequest};
+use creel::run::{self, Engine, Finished, RunRequest};
 use creel::sys::SignalQueue;
 
 use crate::args::RunArgs;
@@ -25,12 +26,17 @@ fn refuse_background(args: &RunArgs, request: &RunRequest) -> Result<()> {
 }
 
 pub fn run(context: &Context, args: &RunArgs) -> Result<u8> {
-    let request = request::read(args)?;
+    let mut warn = |text: &str| cli::say(format_args!("creel-run: warning: {text}"));
+    let request = request::read(args, context, &mut warn)?;
     refuse_background(args, &request)?;
     let engine = context.engine(args.life.runtime.as_deref())?;
+    if args.life.replace
+        && let Some(name) = &request.name
+    {
+        replace(&engine, name)?;
+    }
     // Before there are threads.
     let signals = SignalQueue::start().doing(|| "holding signals back")?;
-    let mut warn = |text: &str| cli::say(format_args!("creel-run: warning: {text}"));
     let mut supply = || context.supply(&args.image);
     // As with Docker, whoever sees nothing of the container gets its ID.
     let unseen = !request.attached.stdout && !request.attached.stderr;
@@ -48,5 +54,13 @@ pub fn run(context: &Context, args: &RunArgs) -> Result<u8> {
             cli::say(format_args!("creel-run: {reason}"));
             Ok(reason.code)
         }
+    }
+}
+
+/// Removes the container whose name is wanted for another one.
+fn replace(engine: &Engine, name: &str) -> Result<()> {
+    match run::remove(engine, name, true, false) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }

@@ -56,11 +56,11 @@ pub fn find_devices(requests: &[DeviceRequest]) -> Result<Vec<FoundDevice>> {
     Ok(found)
 }
 
-/// The numbers of the devices whose speed is limited.
+/// The numbers of the devices whose speed is limited or weighed.
 pub fn find_rated(resources: &Resources) -> Result<BTreeMap<PathBuf, (u32, u32)>> {
-    let Resources { read_bps, write_bps, read_iops, write_iops, .. } = resources;
+    let Resources { weights, read_bps, write_bps, read_iops, write_iops, .. } = resources;
     let mut numbers = BTreeMap::new();
-    for rate in [read_bps, write_bps, read_iops, write_iops].into_iter().flatten() {
+    for rate in [weights, read_bps, write_bps, read_iops, write_iops].into_iter().flatten() {
         for (_, device) in find(&rate.path, "")?.into_iter().filter(|(_, d)| d.kind == 'b') {
             numbers.insert(rate.path.clone(), (device.major, device.minor));
         }

@@ -407,6 +407,8 @@ pub struct Resources {
     pub pids: Option<i64>,
     /// 10 to 1000.
     pub blkio_weight: Option<u16>,
+    /// The weight of access to single devices, 10 to 1000.
+    pub weights: Vec<DeviceRate>,
     /// Read bytes per second.
     pub read_bps: Vec<DeviceRate>,
     /// Written bytes per second.

@@ -1,4 +1,4 @@
-//! What people already have: credentials, registries.conf, certificates, policy.
+//! What people already have: credentials, registries.conf, certificates, policy, proxies.
 //!
 //! Reads (and for `login` and `logout` writes) the configuration files of the container world at
 //! paths that the programs name. Knows no network and no store.
@@ -10,6 +10,7 @@ mod files;
 mod members;
 mod paths;
 mod policy;
+mod proxies;
 mod proxy;
 mod registries;
 
@@ -18,5 +19,6 @@ pub use certs::{Certificates, ClientIdentity, Pem};
 pub use credential::{Credential, Secret};
 pub use paths::{AuthFile, AuthFormat, Choice, ConfigPaths, HelperEnvironment};
 pub use policy::{Policy, PolicyScope};
+pub use proxies::ContainerProxies;
 pub use proxy::ProxyVariables;
 pub use registries::{Endpoint, ImageName, Registries, ShortName, ShortNameMode, Use, is_short};

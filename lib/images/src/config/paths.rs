@@ -96,6 +96,12 @@ impl ConfigPaths {
             proxies: ProxyVariables::from_environment(lookup),
         }
     }
+
+    /// Docker's `config.json`, which holds more than credentials; it need not exist.
+    pub(super) fn docker_config(&self) -> Option<&Path> {
+        let docker = self.auth_files.iter().find(|file| file.format == AuthFormat::Docker);
+        docker.map(|file| file.path.as_path())
+    }
 }
 
 /// The folders that everything else is named from.

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::super::dockerfile::parse_duration;
 use super::super::graph::{is_signal, ports_of};
 use super::words;
 use super::{Working, WorkingRecord, with};
 use crate::error::{Error, Result};
-use crate::spec::{ContainerConfig, Healthcheck};
+use crate::spec::{ContainerConfig, Healthcheck, parse_duration};
 use crate::store::Store;
 
 /// The shortest time between two checks that Docker takes (nanoseconds).

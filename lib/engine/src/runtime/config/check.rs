@@ -163,12 +163,14 @@ fn check_processors(inputs: &Inputs<'_>) -> Result<()> {
     }
     check_list("cpuset-cpus", resources.cpuset_cpus.as_deref(), &inputs.host.cpus)?;
     check_list("cpuset-mems", resources.cpuset_mems.as_deref(), &inputs.host.memory_nodes)?;
-    match resources.blkio_weight {
-        Some(weight) if weight != 0 && !(10..=1000).contains(&weight) => {
-            refuse("range of blkio weight is from 10 to 1000")
+    let weights = resources.weights.iter().map(|weight| weight.rate);
+    let weights = resources.blkio_weight.into_iter().map(u64::from).chain(weights);
+    for weight in weights.filter(|weight| *weight != 0) {
+        if !(10..=1000).contains(&weight) {
+            return refuse("range of blkio weight is from 10 to 1000");
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// Refuses processors or memory nodes that are not there; an empty `there` is not known.
@@ -237,18 +239,22 @@ impl Resources {
     fn asked_for(&self, unified: bool) -> Vec<(&'static str, &'static str)> {
         let io = if unified { "io" } else { "blkio" };
         let rates = [&self.read_bps, &self.write_bps, &self.read_iops, &self.write_iops];
+        // Wrappers write all flags: 0 and empty text ask for nothing.
+        let some = |number: Option<i64>| number.is_some_and(|number| number != 0);
+        let named = |list: &Option<String>| list.as_ref().is_some_and(|list| !list.is_empty());
         [
-            (self.memory.is_some(), "--memory", "memory"),
-            (self.memory_swap.is_some(), "--memory-swap", "memory"),
-            (self.memory_reservation.is_some(), "--memory-reservation", "memory"),
-            (self.nano_cpus.is_some(), "--cpus", "cpu"),
-            (self.cpu_quota.is_some(), "--cpu-quota", "cpu"),
-            (self.cpu_period.is_some(), "--cpu-period", "cpu"),
-            (self.cpu_shares.is_some(), "--cpu-shares", "cpu"),
-            (self.cpuset_cpus.is_some(), "--cpuset-cpus", "cpuset"),
-            (self.cpuset_mems.is_some(), "--cpuset-mems", "cpuset"),
+            (some(self.memory), "--memory", "memory"),
+            (some(self.memory_swap), "--memory-swap", "memory"),
+            (some(self.memory_reservation), "--memory-reservation", "memory"),
+            (some(self.nano_cpus), "--cpus", "cpu"),
+            (some(self.cpu_quota), "--cpu-quota", "cpu"),
+            (self.cpu_period.is_some_and(|period| period != 0), "--cpu-period", "cpu"),
+            (self.cpu_shares.is_some_and(|shares| shares != 0), "--cpu-shares", "cpu"),
+            (named(&self.cpuset_cpus), "--cpuset-cpus", "cpuset"),
+            (named(&self.cpuset_mems), "--cpuset-mems", "cpuset"),
             (self.pids.is_some_and(|limit| limit > 0), "--pids-limit", "pids"),
-            (self.blkio_weight.is_some(), "--blkio-weight", io),
+            (self.blkio_weight.is_some_and(|weight| weight != 0), "--blkio-weight", io),
+            (!self.weights.is_empty(), "--blkio-weight-device", io),
             (rates.iter().any(|list| !list.is_empty()), "a device rate", io),
         ]
         .into_iter()

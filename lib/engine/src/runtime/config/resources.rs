@@ -7,6 +7,7 @@ use oci_spec::runtime::{
     LinuxBlockIo, LinuxBlockIoBuilder, LinuxCpu, LinuxCpuBuilder, LinuxDevice, LinuxDeviceBuilder,
     LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemory, LinuxMemoryBuilder,
     LinuxPids, LinuxPidsBuilder, LinuxResources, LinuxThrottleDevice, LinuxThrottleDeviceBuilder,
+    LinuxWeightDevice, LinuxWeightDeviceBuilder,
 };
 
 use super::Inputs;
@@ -165,10 +166,10 @@ fn processors(asked: &Resources) -> Result<Option<LinuxCpu>> {
     if let Some(shares) = asked.cpu_shares.filter(|shares| *shares != 0) {
         cpu = cpu.shares(shares);
     }
-    if let Some(cpus) = &asked.cpuset_cpus {
+    if let Some(cpus) = asked.cpuset_cpus.as_ref().filter(|list| !list.is_empty()) {
         cpu = cpu.cpus(cpus.clone());
     }
-    if let Some(mems) = &asked.cpuset_mems {
+    if let Some(mems) = asked.cpuset_mems.as_ref().filter(|list| !list.is_empty()) {
         cpu = cpu.mems(mems.clone());
     }
     let cpu = built(cpu.build())?;
@@ -180,6 +181,10 @@ fn block_io(inputs: &Inputs<'_>) -> Result<Option<LinuxBlockIo>> {
     let mut io = LinuxBlockIoBuilder::default();
     if let Some(weight) = asked.blkio_weight.filter(|weight| *weight != 0) {
         io = io.weight(weight);
+    }
+    if !asked.weights.is_empty() {
+        let weights = asked.weights.iter().map(|weight| weigh(inputs, weight));
+        io = io.weight_device(weights.collect::<Result<Vec<_>>>()?);
     }
     let rates = |list: &[DeviceRate]| {
         list.iter().map(|rate| throttle(inputs, rate)).collect::<Result<Vec<_>>>()
@@ -200,11 +205,21 @@ fn block_io(inputs: &Inputs<'_>) -> Result<Option<LinuxBlockIo>> {
     Ok((io != LinuxBlockIo::default()).then_some(io))
 }
 
+fn weigh(inputs: &Inputs<'_>, weight: &DeviceRate) -> Result<LinuxWeightDevice> {
+    let (major, minor) = numbers(inputs, weight)?;
+    // `check` has seen to it that it fits.
+    let value = u16::try_from(weight.rate).unwrap_or(u16::MAX);
+    built(LinuxWeightDeviceBuilder::default().major(major).minor(minor).weight(value).build())
+}
+
 fn throttle(inputs: &Inputs<'_>, rate: &DeviceRate) -> Result<LinuxThrottleDevice> {
-    let (major, minor) = inputs.container.rated.get(&rate.path).ok_or_else(|| {
-        Error::not_found(format!("rate limit for {}: no such block device", rate.path.display()))
-    })?;
-    let throttle =
-        LinuxThrottleDeviceBuilder::default().major(*major).minor(*minor).rate(rate.rate);
-    built(throttle.build())
+    let (major, minor) = numbers(inputs, rate)?;
+    built(LinuxThrottleDeviceBuilder::default().major(major).minor(minor).rate(rate.rate).build())
+}
+
+/// The numbers of a limited device.
+fn numbers(inputs: &Inputs<'_>, limit: &DeviceRate) -> Result<(u32, u32)> {
+    inputs.container.rated.get(&limit.path).copied().ok_or_else(|| {
+        Error::not_found(format!("limit for {}: no such block device", limit.path.display()))
+    })
 }

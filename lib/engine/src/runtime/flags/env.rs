@@ -66,8 +66,8 @@ pub fn parse_env_file(
 /// Lays `over` on `env`: a name that is there already gets the new value at its old place.
 pub fn merge_env(env: &mut Vec<String>, over: impl IntoIterator<Item = String>) {
     for variable in over {
-        let name = name_of(&variable);
-        match env.iter_mut().find(|have| name_of(have) == name) {
+        let name = variable_name(&variable);
+        match env.iter_mut().find(|have| variable_name(have) == name) {
             Some(place) => *place = variable,
             None => env.push(variable),
         }
@@ -75,7 +75,7 @@ pub fn merge_env(env: &mut Vec<String>, over: impl IntoIterator<Item = String>) 
 }
 
 /// The part before the first `=`.
-pub(in crate::runtime) fn name_of(variable: &str) -> &str {
+pub fn variable_name(variable: &str) -> &str {
     variable.split_once('=').map_or(variable, |(name, _)| name)
 }
 

@@ -15,7 +15,7 @@ mod security;
 mod user_map;
 
 pub use device::{parse_device, parse_device_rate, parse_device_rule, parse_gpus};
-pub use env::{merge_env, parse_env, parse_env_file};
+pub use env::{merge_env, parse_env, parse_env_file, variable_name};
 pub(super) use mount::SWITCHES;
 pub use mount::{parse_mount, parse_tmpfs, parse_volume};
 pub use names::{

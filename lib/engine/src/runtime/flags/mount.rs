@@ -121,6 +121,9 @@ fn absolute(base: &Path, path: &str) -> Option<PathBuf> {
         return None;
     }
     let joined = base.join(path);
+    if !joined.is_absolute() {
+        return None;
+    }
     Some(PathBuf::from(clean(joined.to_str()?)))
 }
 
