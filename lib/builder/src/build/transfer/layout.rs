@@ -17,6 +17,7 @@ pub(in crate::build) struct Owner {
 }
 
 /// How files are placed.
+#[derive(Clone)]
 pub(in crate::build) struct Placement<'a> {
     /// What is below; `None` for a layer of its own (`--link`).
     pub(in crate::build) view: Option<&'a View>,
