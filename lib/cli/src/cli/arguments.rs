@@ -107,7 +107,7 @@ fn rule(arg: Arg, booleans: Booleans) -> Arg {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
 
