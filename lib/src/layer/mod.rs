@@ -25,7 +25,7 @@ pub(crate) use name::{EntryPath, Meaning, join as join_path, split as split_path
 pub use pack::{PackOptions, PackReport, pack};
 pub use stack::Stack;
 pub use unpack::{
-    DropReason, DroppedXattr, ImpliedDir, Limits, Ratio, UnpackOptions, UnpackReport, Unpacker,
+    DropReason, DroppedXattr, ImpliedDir, Limits, Ratio, Rights, UnpackOptions, UnpackReport, Unpacker,
 };
 pub use verify::differences;
 
