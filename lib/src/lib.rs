@@ -22,6 +22,7 @@ pub mod snapshot;
 pub mod spec;
 pub mod store;
 pub mod sys;
+pub mod template;
 pub mod transport;
 
 pub use error::{Error, ErrorKind, Result};

@@ -13,6 +13,7 @@ use text::{code_only, crate_paths, has_word, test_items, unfinished, without_tes
 const FOLDERS: &[&str] = &[
     "spec",
     "sys",
+    "template",
     "blob",
     "layer",
     "config",
@@ -35,7 +36,7 @@ const FOLDERS: &[&str] = &[
 fn may_use(folder: &str) -> Option<&'static [&'static str]> {
     let below = |end: &str| FOLDERS.iter().position(|f| *f == end).map(|n| &FOLDERS[..n]);
     Some(match folder {
-        "spec" | "sys" | "error" => &[],
+        "spec" | "sys" | "template" | "error" => &[],
         "blob" | "progress" => &["spec"],
         "layer" | "config" | "runtime" | "packages" => &["spec", "sys"],
         "registry" => &["spec", "sys", "blob", "config"],
