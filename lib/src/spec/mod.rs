@@ -6,6 +6,7 @@
 mod config_fields;
 mod descriptor;
 mod digest;
+mod duration;
 pub mod edit;
 mod image;
 mod image_config;
@@ -22,6 +23,7 @@ mod schema1;
 pub use config_fields::{ConfigFields, ContainerConfig, Healthcheck, History, RootFs};
 pub use descriptor::{Descriptor, REF_NAME};
 pub use digest::{Algorithm, ChainId, DiffId, Digest, Hasher, ParseDigestError};
+pub use duration::parse_duration;
 pub use image::{Image, Layer, Step};
 pub use image_config::{ImageConfig, MAX_CONFIG};
 pub use manifest::{

@@ -1,7 +1,6 @@
 //! `HEALTHCHECK`.
 
 use super::super::diagnostic::Diagnostic;
-use super::duration;
 use super::flags::{self, Flags};
 use super::parse::Reading;
 use super::words::{self, Form};
@@ -47,7 +46,7 @@ impl Reading<'_> {
     /// A length of time, zero where there is none.
     fn interval(&mut self, flags: &Flags, name: &str) -> i64 {
         let Some(word) = flags.word(name).filter(|word| !word.text.is_empty()) else { return 0 };
-        match duration::parse(&word.text) {
+        match crate::spec::parse_duration(&word.text) {
             Some(0) => 0,
             Some(length) if length >= 1_000_000 => length,
             Some(_) => {

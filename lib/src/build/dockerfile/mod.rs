@@ -6,7 +6,6 @@
 //! and nothing beyond one instruction is checked. Every size and count has a limit.
 
 mod directives;
-mod duration;
 mod flags;
 mod healthcheck;
 mod heredoc;
@@ -18,7 +17,7 @@ mod words;
 
 pub(super) use directives::split_comment;
 pub use directives::{Directive, Directives};
-pub(super) use duration::parse as parse_duration;
+pub(super) use crate::spec::parse_duration;
 pub use heredoc::Heredoc;
 pub use instruction::{
     ArgDefinition, CommandLine, Comment, Device, From, Instruction, KEYWORDS, Kind, Network,

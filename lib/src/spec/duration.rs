@@ -1,7 +1,7 @@
 //! Lengths of time as Go writes them: `1h30m`, `1.5s`, `300ms`.
 
 /// Nanoseconds of a text, or nothing where it is none or too long.
-pub(in crate::build) fn parse(text: &str) -> Option<i64> {
+pub fn parse_duration(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -74,7 +74,7 @@ mod tests {
             ("1..5s", None),
             ("99999999999h", None),
         ] {
-            assert_eq!(parse(text), expected, "{text}");
+            assert_eq!(parse_duration(text), expected, "{text}");
         }
     }
 }
