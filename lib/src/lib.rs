@@ -1,28 +1,14 @@
 //! Container images: registries, layouts, archives and a local store, and what one does with them.
 //!
 //! Metadata is a value, content is a stream, a place is a trait, a verb is a function.
-//! `lib/README.md` is the map.
+//! This crate only re-exports the member crates beside it, so that they build side by side and
+//! their users need one name. `lib/README.md` is the map.
 
-pub mod blob;
-pub mod build;
+pub use creel_builder::build;
 #[cfg(feature = "cli")]
-pub mod cli;
-pub mod config;
-pub mod copy;
-pub mod error;
-pub mod inspect;
-pub mod layer;
-pub mod network;
-pub mod packages;
-pub mod progress;
-pub mod registry;
-pub mod run;
-pub mod runtime;
-pub mod snapshot;
-pub mod spec;
-pub mod store;
-pub mod sys;
-pub mod template;
-pub mod transport;
-
-pub use error::{Error, ErrorKind, Result};
+pub use creel_cli::cli;
+pub use creel_core::{Error, ErrorKind, Result};
+pub use creel_core::{blob, error, layer, packages, progress, spec, sys, template};
+pub use creel_engine::{network, run, runtime};
+pub use creel_images::{config, copy, registry, snapshot, store, transport};
+pub use creel_inspector::inspect;

@@ -1,73 +1,29 @@
 //! The shape of the source, checked as text: which folder uses which, where `unsafe` may stand,
 //! what must not be left in a program, and that no file is forgotten.
 
+mod map;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use map::Map;
 use text::{code_only, crate_paths, has_word, test_items, unfinished, without_tests};
 
-/// Folders of `lib/src`, from the ground up; the order is what "everything below" refers to.
-const FOLDERS: &[&str] = &[
-    "spec",
-    "sys",
-    "template",
-    "blob",
-    "layer",
-    "config",
-    "registry",
-    "store",
-    "transport",
-    "snapshot",
-    "runtime",
-    "network",
-    "monitor",
-    "packages",
-    "copy",
-    "run",
-    "build",
-    "inspect",
-    "cli",
-];
-
-/// What a folder may use besides itself, `error` and `progress`.
-fn may_use(folder: &str) -> Option<&'static [&'static str]> {
-    let below = |end: &str| FOLDERS.iter().position(|f| *f == end).map(|n| &FOLDERS[..n]);
-    Some(match folder {
-        "spec" | "sys" | "template" | "error" => &[],
-        "blob" | "progress" => &["spec"],
-        "layer" | "config" | "runtime" | "packages" => &["spec", "sys"],
-        "registry" => &["spec", "sys", "blob", "config"],
-        "store" => &["spec", "sys", "blob", "layer"],
-        "snapshot" => &["spec", "sys", "layer", "store"],
-        "network" => &["spec", "sys", "store"],
-        "monitor" => &["spec", "sys", "runtime"],
-        // `run`, `build` and `inspect` use `copy` but not each other.
-        "transport" | "copy" => return below(folder),
-        "run" | "build" | "inspect" => return below("run"),
-        "cli" => return below("cli"),
-        _ => return None,
-    })
-}
-
 #[test]
-fn folders_use_only_what_the_architecture_allows() {
+fn folders_use_only_what_the_map_allows() {
     let mut wrong = Vec::new();
-    for (file, code) in below("lib/src") {
+    for (file, code) in below("lib") {
         let folder = folder_of(file);
         if folder == "lib" {
             continue;
         }
-        let Some(allowed) = may_use(&folder) else {
-            wrong.push(format!("{}: the table does not know {folder}", shown(file)));
-            continue;
-        };
         for used in crate_paths(code) {
-            let free = ["error", "progress", folder.as_str()].contains(&used.as_str());
-            if !free && !allowed.contains(&used.as_str()) {
-                wrong.push(format!("{}: {folder} may not use {used}", shown(file)));
+            match MAP.allows(&folder, &used) {
+                Some(true) => {}
+                Some(false) => wrong.push(format!("{}: {folder} may not use {used}", shown(file))),
+                None => wrong.push(format!("{}: the map has no row {folder}", shown(file))),
             }
         }
     }
@@ -75,8 +31,16 @@ fn folders_use_only_what_the_architecture_allows() {
 }
 
 #[test]
+fn the_map_shows_what_is_there() {
+    let there: BTreeSet<_> = below("lib").map(|(file, _)| folder_of(file)).collect();
+    let files = ["error", "lib", "progress"];
+    let there = there.iter().map(String::as_str).filter(|folder| !files.contains(folder));
+    assert_eq!(there.collect::<Vec<_>>(), MAP.folders().collect::<Vec<_>>());
+}
+
+#[test]
 fn unsafe_stands_only_below_sys() {
-    let sys = repository().join("lib/src/sys");
+    let sys = repository().join("lib/core/src/sys");
     let outside = below("").filter(|(file, _)| !file.starts_with(&sys));
     let wrong = outside.filter(|(_, code)| has_word(code, "unsafe"));
     assert_none(&wrong.map(|(file, _)| format!("{}: unsafe", shown(file))).collect::<Vec<_>>());
@@ -85,7 +49,7 @@ fn unsafe_stands_only_below_sys() {
 #[test]
 fn nothing_unfinished_is_left_outside_tests() {
     let mut wrong = Vec::new();
-    let files: Vec<_> = below("lib/src").chain(below("bins")).collect();
+    let files: Vec<_> = below("lib").chain(below("bins")).collect();
     let tests: Vec<_> = files.iter().flat_map(|(file, code)| test_modules(file, code)).collect();
     for (file, code) in files {
         if !tests.iter().any(|test| file.starts_with(test)) {
@@ -100,7 +64,7 @@ fn nothing_unfinished_is_left_outside_tests() {
 #[test]
 fn every_file_belongs_to_a_module() {
     let mut wrong = Vec::new();
-    for (file, _) in below("lib/src").chain(below("bins")).chain(below("benches")) {
+    for (file, _) in below("lib").chain(below("bins")).chain(below("benches")) {
         let folder = file.parent().expect("a file is in a folder");
         let (name, folder) = match stem(file).as_str() {
             "main" | "lib" => continue,
@@ -124,10 +88,15 @@ fn repository() -> PathBuf {
 /// The code of all Rust files of ours, but those of the interoperability suite, which is a
 /// workspace apart.
 static CODE: LazyLock<BTreeMap<PathBuf, String>> = LazyLock::new(|| {
-    let roots = ["lib/src", "bins", "tests/it", "benches"];
+    let roots = ["lib", "bins", "tests/it", "benches"];
     let files = roots.iter().flat_map(|root| rust_files(&repository().join(root)));
     let code = |file: &Path| code_only(&std::fs::read_to_string(file).expect("a source file"));
     files.map(|file| (file.clone(), code(&file))).collect()
+});
+
+static MAP: LazyLock<Map> = LazyLock::new(|| {
+    let readme = repository().join("lib/README.md");
+    Map::parse(&std::fs::read_to_string(readme).expect("the library's README"))
 });
 
 /// The files below a folder of the repository, with their code.
@@ -164,10 +133,12 @@ fn stem(path: &Path) -> String {
     path.file_stem().expect("a name").to_string_lossy().into_owned()
 }
 
-/// The folder below `lib/src` that a file is in, or its own name for a file that is in none.
+/// The folder of the library that a file is in (`lib/images/src/store/…` is in `store`), or its own
+/// name for a file beside the folders.
 fn folder_of(file: &Path) -> String {
-    let inside = file.strip_prefix(repository().join("lib/src")).expect("a file of the library");
-    stem(Path::new(inside.components().next().expect("a path").as_os_str()))
+    let inside = file.strip_prefix(repository().join("lib")).expect("a file of the library");
+    let mut parts = inside.components().skip_while(|part| part.as_os_str() != "src").skip(1);
+    stem(Path::new(parts.next().expect("a file below src").as_os_str()))
 }
 
 /// The files that may declare modules of a folder.
@@ -195,12 +166,20 @@ fn assert_none(wrong: &[String]) {
 }
 
 #[test]
-fn the_table_says_no() {
-    assert_eq!(may_use("spec"), Some(&[][..]));
-    assert!(may_use("transport").is_some_and(|allowed| allowed.contains(&"store")));
-    assert!(may_use("copy").is_some_and(|allowed| !allowed.contains(&"run")));
-    assert!(may_use("build").is_some_and(|allowed| allowed.contains(&"copy")));
-    assert!(may_use("build").is_some_and(|allowed| !allowed.contains(&"run")));
-    assert!(FOLDERS.iter().all(|folder| may_use(folder).is_some_and(|a| !a.contains(&"cli"))));
-    assert_eq!(may_use("utils"), None);
+fn the_map_keeps_the_architecture() {
+    let no = [
+        ("spec", "sys"),
+        ("sys", "spec"),
+        ("registry", "store"),
+        ("store", "registry"),
+        ("copy", "run"),
+        ("build", "run"),
+        ("run", "build"),
+        ("inspect", "build"),
+        ("build", "cli"),
+    ];
+    for (folder, used) in no {
+        assert_eq!(MAP.allows(folder, used), Some(false), "{folder} uses {used}");
+    }
+    assert_eq!(MAP.allows("build", "copy"), Some(true));
 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::Stream;
 
-pub(crate) use beside::HashBeside;
+pub use beside::HashBeside;
 pub use border::{BlobReader, blocking, consume_stream};
 pub use decode::{Budget, Decoder, Format};
 pub use digest_writer::DigestWriter;

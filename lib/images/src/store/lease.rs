@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::owner::{owned, workplaces};
 use super::{LockMode, Store};
-use crate::error::{IoContext, Result};
+use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::spec::Digest;
 
 const NAME: &str = "lease";
@@ -71,8 +71,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Digest>> {
     text.lines()
         .map(|line| {
             let parsed = line.parse::<Digest>();
-            parsed
-                .map_err(|error| crate::Error::caused(crate::ErrorKind::Corrupt, reading(), error))
+            parsed.map_err(|error| Error::caused(ErrorKind::Corrupt, reading(), error))
         })
         .collect()
 }

@@ -13,8 +13,8 @@ const DEPTH: usize = 8;
 const SMALL: u64 = (DEPTH * CHUNK) as u64;
 
 /// A hash of a stream that comes in chunks. Once there is much of it, a thread of its own hashes,
-/// at most [`DEPTH`] chunks behind.
-pub(crate) struct HashBeside {
+/// at most eight chunks behind.
+pub struct HashBeside {
     place: Place,
 }
 
@@ -26,12 +26,13 @@ enum Place {
 }
 
 impl HashBeside {
-    pub(crate) fn new(algorithm: Algorithm) -> HashBeside {
+    /// A hash of nothing yet.
+    pub fn new(algorithm: Algorithm) -> HashBeside {
         HashBeside { place: Place::Here(Hasher::new(algorithm)) }
     }
 
     /// Takes the next chunk; an empty buffer for the one after it comes back.
-    pub(crate) fn take(&mut self, mut chunk: Vec<u8>) -> Result<Vec<u8>> {
+    pub fn take(&mut self, mut chunk: Vec<u8>) -> Result<Vec<u8>> {
         match &mut self.place {
             Place::Here(hasher) if hasher.count() + (chunk.len() as u64) < SMALL => {
                 hasher.update(&chunk);
@@ -49,7 +50,7 @@ impl HashBeside {
     }
 
     /// The hash of all that was taken.
-    pub(crate) fn finish(self) -> Result<Hasher> {
+    pub fn finish(self) -> Result<Hasher> {
         match self.place {
             Place::Here(hasher) => Ok(hasher),
             Place::There { full, empty, thread } => {

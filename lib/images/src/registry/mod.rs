@@ -41,7 +41,7 @@ mod upload;
 mod wire;
 
 pub use client::Client;
-pub(crate) use file::percent_decoded;
+pub use file::percent_decoded;
 pub use file::{FetchedFile, FileRequest, Validators, WebAddress};
 pub use manifests::Deletion;
 pub use options::{

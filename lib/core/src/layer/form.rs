@@ -34,7 +34,7 @@ impl WhiteoutForm {
 
 /// Attributes that overlayfs and the host's security module read. They are the host's own: no layer
 /// sets them, and none takes them along.
-pub(crate) fn is_private(xattr: &[u8]) -> bool {
+pub fn is_private(xattr: &[u8]) -> bool {
     xattr.starts_with(b"trusted.")
         || xattr.starts_with(b"user.overlay.")
         || xattr == b"security.selinux"

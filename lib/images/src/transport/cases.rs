@@ -9,9 +9,9 @@ use std::io::Write;
 use super::archive::tests::tar_of;
 use super::{Item, ItemKind, Presence, Sink, Source};
 use crate::blob::Blob;
+use crate::error::{ErrorKind, Result};
 use crate::layer::tar::EntryKind;
 use crate::spec::{Compression, Descriptor, Dialect, DiffId, Digest, Manifest, MediaType};
-use crate::{ErrorKind, Result};
 
 /// An image with all its bytes.
 #[derive(Clone)]

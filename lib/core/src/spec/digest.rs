@@ -70,7 +70,7 @@ impl Digest {
     }
 
     /// Makes a digest from a finished hash.
-    pub(crate) fn from_hash(algorithm: Algorithm, hash: &[u8]) -> Digest {
+    pub fn from_hash(algorithm: Algorithm, hash: &[u8]) -> Digest {
         debug_assert_eq!(hash.len() * 2, algorithm.hex_len());
         Digest { algorithm, hex: to_hex(hash).into() }
     }

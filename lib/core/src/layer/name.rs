@@ -20,24 +20,32 @@ const MAX_NAME: usize = 255;
 /// A path below the root: components joined by single slashes, none of them `.` or `..`, none
 /// longer than 255 bytes. Empty for the root itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct EntryPath(Vec<u8>);
+pub struct EntryPath(Vec<u8>);
 
 /// What an entry of some name does.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Meaning<'a> {
+pub enum Meaning<'a> {
     /// Puts something at the path.
     Add,
     /// Hides `name` of lower layers in directory `dir`.
-    Whiteout { dir: &'a [u8], name: &'a [u8] },
+    Whiteout {
+        /// The directory, without a slash at its end.
+        dir: &'a [u8],
+        /// The name in it.
+        name: &'a [u8],
+    },
     /// Hides all of lower layers in directory `dir`.
-    Opaque { dir: &'a [u8] },
+    Opaque {
+        /// The directory, without a slash at its end.
+        dir: &'a [u8],
+    },
     /// Bookkeeping of AUFS: nothing.
     Leftover,
 }
 
 impl EntryPath {
     /// Checks a name of an archive. A leading `/` means the root.
-    pub(crate) fn parse(raw: &[u8], max_length: usize, max_depth: usize) -> Result<EntryPath> {
+    pub fn parse(raw: &[u8], max_length: usize, max_depth: usize) -> Result<EntryPath> {
         if raw.is_empty() {
             return Err(Error::invalid("empty name"));
         }
@@ -71,7 +79,7 @@ impl EntryPath {
     }
 
     /// The bytes themselves.
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
+    pub fn into_bytes(self) -> Vec<u8> {
         self.0
     }
 
@@ -81,7 +89,7 @@ impl EntryPath {
     }
 
     /// What an entry of this name does.
-    pub(crate) fn meaning(&self) -> Result<Meaning<'_>> {
+    pub fn meaning(&self) -> Result<Meaning<'_>> {
         let top = self.0.split(|&b| b == b'/').next().unwrap_or_default();
         if top.starts_with(AUFS) && top != OPAQUE {
             return Ok(Meaning::Leftover);
@@ -105,7 +113,7 @@ impl EntryPath {
 }
 
 /// Splits the last component off; `None` for the empty path.
-pub(crate) fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+pub fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     if path.is_empty() {
         return None;
     }
@@ -116,7 +124,7 @@ pub(crate) fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Path of `name` in the directory `parent`, where the root is empty.
-pub(crate) fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
+pub fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
     if parent.is_empty() { name.to_vec() } else { [parent, b"/", name].concat() }
 }
 

@@ -139,7 +139,7 @@ impl WebAddress {
 }
 
 /// Undoes percent-encoding.
-pub(crate) fn percent_decoded(text: &[u8]) -> Vec<u8> {
+pub fn percent_decoded(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&first, tail)) = rest.split_first() {

@@ -39,7 +39,7 @@ impl<'a> Stack<'a> {
     }
 
     /// The object at `path` that shows, and the directory of the layer that it lies in.
-    pub(crate) fn locate(&self, path: &[u8]) -> Result<Option<(Dir, Meta)>> {
+    pub fn locate(&self, path: &[u8]) -> Result<Option<(Dir, Meta)>> {
         Ok(self.find(path)?.map(|found| (found.parent, found.meta)))
     }
 
@@ -69,7 +69,7 @@ impl<'a> Stack<'a> {
     }
 
     /// The names that the stack shows in the directory at `path`; none if there is no directory.
-    pub(crate) fn names(&self, path: &[u8]) -> Result<BTreeSet<Vec<u8>>> {
+    pub fn names(&self, path: &[u8]) -> Result<BTreeSet<Vec<u8>>> {
         let reading = || format!("reading \"{}\" in lower layers", path.escape_ascii());
         let merged = match self.merged(path)? {
             Some(merged) => merged,

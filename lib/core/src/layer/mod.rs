@@ -19,9 +19,9 @@ mod verify;
 pub use complete::patch_implied;
 pub use diff::{Change, ChangeKind, changes};
 pub use form::WhiteoutForm;
-pub(crate) use form::is_private as is_private_xattr;
+pub use form::is_private as is_private_xattr;
 pub use ids::{IdMap, IdRange, Ownership};
-pub(crate) use name::{EntryPath, Meaning, join as join_path, split as split_path};
+pub use name::{EntryPath, Meaning, join as join_path, split as split_path};
 pub use pack::{PackOptions, PackReport, pack};
 pub use stack::Stack;
 pub use unpack::{
