@@ -8,7 +8,7 @@ pub use creel_builder::build;
 #[cfg(feature = "cli")]
 pub use creel_cli::cli;
 pub use creel_core::{Error, ErrorKind, Result};
-pub use creel_core::{blob, error, layer, packages, progress, spec, sys};
+pub use creel_core::{blob, error, layer, packages, progress, spec, sys, template};
 pub use creel_engine::{container, network, run, runtime};
 pub use creel_images::{config, copy, registry, snapshot, store, transport};
 pub use creel_inspector::inspect;

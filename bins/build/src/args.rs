@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use creel::build::{Pull, TreeExport};
 use creel::cli::{DocsVerb, StoreArgs, Style};
+use creel::layer::Rights;
 use creel::spec::Platform;
 use creel::transport::{Bare, Location, StoreName};
 
@@ -387,10 +388,11 @@ fn output(text: &str) -> Result<Output, String> {
         return match place {
             Some(Ok(place)) => Ok(Output::Place(place)),
             Some(Err(error)) => Err(error.chain()),
-            None => Ok(Output::Files(TreeExport::Directory(text.into()))),
+            None => Ok(Output::Files(TreeExport::Directory(text.into(), Rights::Drop))),
         };
     }
     let (mut kind, mut dest, mut name, mut tar, mut push) = ("", None, None, true, false);
+    let mut rights = Rights::Drop;
     for part in text.split(',') {
         let (key, value) = part.split_once('=').unwrap_or((part, "true"));
         match key {
@@ -399,7 +401,12 @@ fn output(text: &str) -> Result<Output, String> {
             "name" | "ref" => name = Some(value.to_owned()),
             "tar" => tar = value != "false",
             "push" => push = value != "false",
-            _ => return Err(format!("{key:?} is none of type, dest, name, tar and push")),
+            "keep-special" if value != "false" => rights = Rights::Keep,
+            "keep-special" => {}
+            _ => {
+                let known = "type, dest, name, tar, push, keep-special";
+                return Err(format!("unknown attribute {key:?} (expected one of {known})"));
+            }
         }
     }
     let place = |kind: &str, dest: Option<&str>| {
@@ -419,7 +426,9 @@ fn output(text: &str) -> Result<Output, String> {
         ("docker", dest) => place("docker-archive", dest),
         ("tar", None | Some("-")) => Ok(Output::Files(TreeExport::Stdout)),
         ("tar", Some(dest)) => Ok(Output::Files(TreeExport::Tar(dest.into()))),
-        ("local", Some(dest)) => Ok(Output::Files(TreeExport::Directory(dest.into()))),
+        ("local", Some(dest)) => {
+            Ok(Output::Files(TreeExport::Directory(dest.into(), rights)))
+        }
         ("local", None) => Err("type=local needs a dest=".to_owned()),
         (other, _) => {
             Err(format!("type={other} is none of store, oci, docker, tar, local and registry"))

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use creel::cli::DocsVerb;
-use creel::spec::Platform;
+use creel::spec::{Algorithm, Platform};
+
+use crate::skopeo::SkopeoArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,12 +85,16 @@ pub struct Global {
     /// Most memory that lists of files may take.
     #[arg(long, global = true, default_value_t = 64, value_name = "MIB")]
     pub list_memory: usize,
+    #[command(flatten)]
+    pub skopeo: SkopeoArgs,
 }
 
 #[derive(Subcommand)]
 pub enum Verb {
     /// Describe an image (the default verb).
     Image(ImageArgs),
+    /// Describe an image as `skopeo inspect` does: JSON with its fields.
+    Inspect(ImageArgs),
     /// List an image's layers and the history lines that made them.
     Layers(OneArgs),
     /// List an image's history.
@@ -168,6 +174,19 @@ pub struct ImageArgs {
     /// {{.Digest}} or {{join .Config.Env ","}}.
     #[arg(short, long, value_name = "TEMPLATE", conflicts_with = "raw")]
     pub format: Option<String>,
+    /// Do not list the repository's tags, which only `inspect` does.
+    #[arg(short, long)]
+    pub no_tags: bool,
+    /// Algorithm of the digest that templates and `inspect` print.
+    #[arg(long, value_name = "sha256|sha512", value_parser = algorithm)]
+    pub manifest_digest: Option<Algorithm>,
+}
+
+fn algorithm(text: &str) -> Result<Algorithm, String> {
+    [Algorithm::Sha256, Algorithm::Sha512]
+        .into_iter()
+        .find(|algorithm| algorithm.as_str() == text)
+        .ok_or_else(|| "expected sha256 or sha512".to_owned())
 }
 
 #[derive(Args)]
@@ -218,6 +237,9 @@ pub struct ExtractArgs {
     /// The directory to put it into; nothing outside of it is touched.
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
+    /// Keep set-user-ID and set-group-ID bits and file capabilities, and make device nodes.
+    #[arg(long)]
+    pub keep_special: bool,
 }
 
 #[derive(Args)]
@@ -258,6 +280,9 @@ pub struct MountArgs {
     /// The directory.
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
+    /// Let set-user-ID programs, file capabilities and device nodes of the image take effect.
+    #[arg(long)]
+    pub keep_special: bool,
 }
 
 #[derive(Args)]

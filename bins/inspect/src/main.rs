@@ -6,13 +6,15 @@ mod args;
 mod explore;
 mod place;
 mod render;
+mod skopeo;
 mod verbs;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::CommandFactory;
 use creel::cli;
-use creel::error::{Error, Result};
+use creel::error::{Error, ErrorKind, Result};
 
 use args::{Cli, Verb};
 
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
 /// Runs one verb; the code says how it went where that is no failure.
 fn run(cli: Cli) -> Result<u8> {
     let global = cli.global;
+    global.skopeo.check()?;
+    let limit = global.skopeo.command_timeout;
     match cli.verb {
         Verb::Docs(verb) => verb.run(&mut Cli::command()).map(|()| 0),
         Verb::Images(args) => verbs::images(&global, &args),
@@ -37,27 +41,31 @@ fn run(cli: Cli) -> Result<u8> {
         Verb::Umount { directory } => verbs::umount(&global, &directory),
         Verb::Df => verbs::df(&global),
         Verb::Check(args) => verbs::check(&global, &args),
-        Verb::Image(args) => waiting(verbs::image(&global, args)),
-        Verb::Layers(args) => waiting(verbs::layers(&global, args)),
-        Verb::History(args) => waiting(verbs::history(&global, args)),
-        Verb::Files(args) => waiting(verbs::files(&global, args)),
-        Verb::Cat(args) => waiting(verbs::cat(&global, args)),
-        Verb::Extract(args) => waiting(verbs::extract(&global, args)),
-        Verb::Grep(args) => waiting(verbs::grep(&global, args)),
-        Verb::Waste(args) => waiting(verbs::waste(&global, args)),
-        Verb::Diff(args) => waiting(verbs::diff(&global, args)),
-        Verb::Packages(args) => waiting(verbs::packages(&global, args)),
-        Verb::Sbom(args) => waiting(verbs::sbom(&global, args)),
-        Verb::Validate(args) => waiting(verbs::validate(&global, args)),
-        Verb::Base(args) => waiting(verbs::base(&global, args)),
-        Verb::Explore(args) => waiting(explore::explore(&global, args)),
-        Verb::Report(args) => waiting(verbs::report(&global, args)),
-        Verb::Tree(args) => waiting(verbs::tree(&global, args)),
+        Verb::Image(args) => waiting(limit, verbs::image(&global, args)),
+        Verb::Inspect(args) => waiting(limit, verbs::inspect(&global, args)),
+        Verb::Layers(args) => waiting(limit, verbs::layers(&global, args)),
+        Verb::History(args) => waiting(limit, verbs::history(&global, args)),
+        Verb::Files(args) => waiting(limit, verbs::files(&global, args)),
+        Verb::Cat(args) => waiting(limit, verbs::cat(&global, args)),
+        Verb::Extract(args) => waiting(limit, verbs::extract(&global, args)),
+        Verb::Grep(args) => waiting(limit, verbs::grep(&global, args)),
+        Verb::Waste(args) => waiting(limit, verbs::waste(&global, args)),
+        Verb::Diff(args) => waiting(limit, verbs::diff(&global, args)),
+        Verb::Packages(args) => waiting(limit, verbs::packages(&global, args)),
+        Verb::Sbom(args) => waiting(limit, verbs::sbom(&global, args)),
+        Verb::Validate(args) => waiting(limit, verbs::validate(&global, args)),
+        Verb::Base(args) => waiting(limit, verbs::base(&global, args)),
+        Verb::Explore(args) => waiting(limit, explore::explore(&global, args)),
+        Verb::Report(args) => waiting(limit, verbs::report(&global, args)),
+        Verb::Tree(args) => waiting(limit, verbs::tree(&global, args)),
     }
 }
 
-/// Waits for what may need a network.
-fn waiting<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+/// Waits for what may need a network, no longer than the limit.
+fn waiting<T>(limit: Option<Duration>, work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Error::io("starting", error))?.block_on(work)
+    let runtime = runtime.map_err(|error| Error::io("starting", error))?;
+    let Some(limit) = limit else { return runtime.block_on(work) };
+    let late = |_| Error::new(ErrorKind::Unavailable, "stopped: --command-timeout is over");
+    runtime.block_on(async { tokio::time::timeout(limit, work).await.map_err(late)? })
 }

@@ -46,18 +46,20 @@ pub fn index_options(global: &Global, digests: bool) -> Result<IndexOptions> {
 /// The places, as this run may reach them.
 pub fn places(global: &Global, platform: &Platform) -> Result<Places> {
     let Surroundings { paths, root } = surroundings(global)?;
+    let listener = cli::listener(cli::Style::None, false);
+    let listener = if global.skopeo.debug { cli::with_requests(listener) } else { listener };
     Places::new(PlacesOptions {
         store_root: root,
-        scratch: None,
+        scratch: global.skopeo.tmpdir.clone(),
         paths,
         obey_policy: !global.insecure_policy,
         retry_times: global.retry_times,
-        retry_delay: None,
+        retry_delay: global.skopeo.retry_delay,
         stall: None,
         upload_piece: None,
         jobs: JOBS,
         platform: platform.clone(),
-        listener: cli::listener(cli::Style::None, false),
+        listener,
         store: OpenOptions { read_only: true, ..OpenOptions::default() },
         unpack: None,
     })
@@ -65,15 +67,18 @@ pub fn places(global: &Global, platform: &Platform) -> Result<Places> {
 
 /// What was said about credentials and certificates.
 pub fn side(global: &Global) -> Result<SideOptions> {
+    let skopeo = &global.skopeo;
+    let (creds, token) = (global.creds.as_deref(), skopeo.registry_token.as_deref());
     Ok(SideOptions {
-        credential: cli::given_credential(global.creds.as_deref(), None, None, global.no_creds)?,
+        credential: cli::given_credential(creds, skopeo.login(), token, global.no_creds)?,
         tls_verify: global.tls_verify,
         auth_file: global
             .authfile
             .clone()
             .map(|path| AuthFile { path, format: AuthFormat::Containers }),
         cert_dir: global.cert_dir.clone(),
-        daemon_host: std::env::var("DOCKER_HOST").ok(),
+        daemon_host: skopeo.daemon_host.clone().or_else(|| std::env::var("DOCKER_HOST").ok()),
+        shared_blobs: skopeo.shared_blob_dir.clone(),
         ..SideOptions::default()
     })
 }
@@ -95,7 +100,7 @@ pub async fn find(global: &Global, name: &str, platform: &Platform) -> Result<Fo
 
 /// Finds an image for the platform that was asked for, or this machine's.
 pub async fn find_image(global: &Global, args: &OneArgs) -> Result<FoundImage> {
-    let platform = args.platform.clone().unwrap_or_else(Platform::host);
+    let platform = global.skopeo.platform(args.platform.as_ref());
     let found = find(global, &args.image, &platform).await?;
     let read = async {
         let root = found.source.read_root().await?;
@@ -109,5 +114,8 @@ pub async fn find_image(global: &Global, args: &OneArgs) -> Result<FoundImage> {
 
 /// Where large temporary files lie.
 pub fn scratch(global: &Global) -> Result<Option<PathBuf>> {
-    Ok(Some(surroundings(global)?.root.join("cache/scratch")))
+    match &global.skopeo.tmpdir {
+        Some(dir) => Ok(Some(dir.clone())),
+        None => Ok(Some(surroundings(global)?.root.join("cache/scratch"))),
+    }
 }

@@ -7,7 +7,6 @@ mod context;
 mod elsewhere;
 mod render;
 mod request;
-mod template;
 mod verbs;
 
 use std::process::ExitCode;

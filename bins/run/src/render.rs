@@ -2,12 +2,28 @@
 
 use creel::run::{Listed, LogSettings, Status};
 use creel::store::Volume;
+use creel::template::{self, Schema};
 use serde_json::{Value, json};
 
 /// Docker's text for no time.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 /// Characters of a command that a table shows.
 const COMMAND: usize = 20;
+
+/// What templates know of the types of what is shown here.
+pub const SCHEMA: Schema = Schema {
+    maps: &["Labels", "ExposedPorts", "Volumes", "Options", "Networks", "Ports"],
+    lists: &["Args", "Cmd", "Entrypoint", "Env", "Mounts"],
+    fields: &[],
+};
+
+/// Fills a template in from something that is inspected.
+pub fn filled(template: &str, value: &Value) -> creel::Result<String> {
+    match template {
+        "json" => Ok(value.to_string()),
+        _ => template::fill(template, value, &SCHEMA),
+    }
+}
 
 /// A span of time in Docker's words.
 pub fn duration(seconds: i64) -> String {
@@ -158,6 +174,19 @@ pub fn volume(volume: &Volume, data: &std::path::Path) -> Value {
         "Name": volume.name,
         "Options": Value::Null,
         "Scope": "local",
+    })
+}
+
+/// What stands above the fields of volumes in a list.
+pub fn volume_titles() -> Value {
+    json!({
+        "CreatedAt": "CREATED AT",
+        "Driver": "DRIVER",
+        "Labels": "LABELS",
+        "Mountpoint": "MOUNTPOINT",
+        "Name": "VOLUME NAME",
+        "Options": "OPTIONS",
+        "Scope": "SCOPE",
     })
 }
 

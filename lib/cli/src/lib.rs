@@ -7,7 +7,7 @@
 
 pub mod cli;
 
-pub(crate) use creel_core::{error, progress, spec, sys};
+pub(crate) use creel_core::{error, progress, spec, sys, template};
 pub(crate) use creel_images::{config, store};
 
 pub use creel_core::{Error, ErrorKind, Result};

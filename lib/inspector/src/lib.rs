@@ -7,7 +7,7 @@
 
 pub mod inspect;
 
-pub(crate) use creel_core::{blob, error, layer, packages, spec, sys};
+pub(crate) use creel_core::{blob, error, layer, packages, spec, sys, template};
 pub(crate) use creel_images::{snapshot, store, transport};
 
 pub use creel_core::{Error, ErrorKind, Result};

@@ -97,6 +97,48 @@ fn the_files_alone() {
     build(&sandbox, &["-q", "-o", "type=nonsense", "."]).fails(2);
 }
 
+/// A directory is reached by everybody on the machine, an archive is not unpacked yet.
+#[test]
+fn a_directory_gets_no_rights_unless_asked_for() {
+    if !peers::have(&["root"]) {
+        return;
+    }
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    let sandbox = Sandbox::new();
+    let base = crate::support::image::layer()
+        .file("suid", "1")
+        .mode(0o4755)
+        .char_device("null", 1, 3);
+    crate::support::image::image().layer(base).build().write_layout(&sandbox.work("l"), Some("1"));
+    sandbox.copy(["oci:l:1", "store:base:1"]).run().success();
+    sandbox.write("work/Dockerfile", "FROM base:1\n");
+    let mode = |path: &str| {
+        std::fs::metadata(sandbox.work(path)).expect("a file").permissions().mode() & 0o7777
+    };
+    for (number, output) in ["out0", "type=local,dest=out1", "type=local,dest=out2,keep-special=false"]
+        .into_iter()
+        .enumerate()
+    {
+        build(&sandbox, &["-o", output, "."])
+            .success()
+            .says("1 files lost set-id bits or capabilities (keep-special=true keeps them)")
+            .says("1 device nodes were left out (keep-special=true keeps them)");
+        assert_eq!(mode(&format!("out{number}/suid")), 0o755, "{output}");
+        assert!(!std::fs::exists(sandbox.work(&format!("out{number}/null"))).expect("known"));
+    }
+    build(&sandbox, &["-o", "type=local,dest=all,keep-special=true", "."]).success().hides("lost");
+    assert_eq!(mode("all/suid"), 0o4755);
+    let device = std::fs::symlink_metadata(sandbox.work("all/null")).expect("a device");
+    assert!(device.file_type().is_char_device());
+    build(&sandbox, &["-q", "-o", "type=tar,dest=t.tar", "."]).success();
+    let file = std::fs::File::open(sandbox.work("t.tar")).expect("a file");
+    let mut archive = tar::Archive::new(file);
+    let entries = archive.entries().expect("entries").map(|entry| entry.expect("an entry"));
+    let modes: Vec<u32> = entries.map(|entry| entry.header().mode().expect("a mode")).collect();
+    assert_eq!(modes.len(), 2);
+    assert!(modes.contains(&0o4755), "{modes:?}");
+}
+
 #[test]
 fn archives_are_unpacked_by_add_alone() {
     let sandbox = sandbox();

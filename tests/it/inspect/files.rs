@@ -154,6 +154,56 @@ fn lines_are_found_with_their_place() {
     sandbox.inspect(["grep", "(", at]).run().fails(2).says("no regular expression");
 }
 
+/// Extracting as root must not make set-id programs and devices for everybody on the machine.
+#[test]
+fn rights_are_extracted_only_when_asked_for() {
+    need!("root");
+    let sandbox = Sandbox::new();
+    let capability = b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let built = image()
+        .layer(
+            layer()
+                .file("suid", "1")
+                .mode(0o4755)
+                .file("sgid", "2")
+                .mode(0o2755)
+                .file("cap", "3")
+                .xattr("security.capability", capability)
+                .file("plain", "4")
+                .mode(0o755)
+                .hardlink("suid2", "suid")
+                .mode(0o4755)
+                .dir("shared")
+                .mode(0o3775)
+                .char_device("null", 1, 3)
+                .block_device("disk", 7, 0)
+                .fifo("pipe"),
+        )
+        .build();
+    let at = place(&sandbox, &built);
+    let mode = |path: &str| fs::symlink_metadata(sandbox.work(path)).unwrap().mode() & 0o7777;
+    let has_capability = |path: &str| {
+        let listed = sandbox.command("getfattr", ["-n", "security.capability", path]).run();
+        listed.code() == Some(0)
+    };
+    let output = sandbox.inspect(["extract", at, "/", "out"]).run().success();
+    output
+        .says("4 files lost set-id bits or capabilities (--keep-special keeps them)")
+        .says("2 device nodes were left out (--keep-special keeps them)");
+    assert_eq!((mode("out/suid"), mode("out/sgid"), mode("out/suid2")), (0o755, 0o755, 0o755));
+    assert_eq!((mode("out/plain"), mode("out/shared"), mode("out/pipe")), (0o755, 0o3775, 0o644));
+    assert!(!fs::exists(sandbox.work("out/null")).unwrap());
+    assert!(!fs::exists(sandbox.work("out/disk")).unwrap());
+    sandbox.inspect(["extract", at, "/suid", "one"]).run().success().says("1 files lost");
+    assert_eq!(mode("one/suid"), 0o755);
+    sandbox.inspect(["extract", at, "/plain", "two"]).run().success().hides("lost");
+    sandbox.inspect(["extract", "--keep-special", at, "/", "all"]).run().success().hides("lost");
+    assert_eq!((mode("all/suid"), mode("all/sgid"), mode("all/suid2")), (0o4755, 0o2755, 0o4755));
+    assert_eq!(fs::symlink_metadata(sandbox.work("all/null")).unwrap().rdev(), 0x103);
+    need!("getfattr");
+    assert!(!has_capability("out/cap") && has_capability("all/cap"));
+}
+
 #[test]
 fn extracted_files_are_those_of_the_image() {
     let sandbox = Sandbox::new();

@@ -1,5 +1,6 @@
 //! `creel-inspect`.
 
+mod broken;
 mod browser;
 mod diff;
 mod explore;
@@ -12,6 +13,7 @@ mod peers;
 mod report;
 mod schema;
 mod screen;
+mod skopeo;
 mod tables;
 mod trees;
 mod validate;

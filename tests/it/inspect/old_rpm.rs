@@ -42,16 +42,15 @@ fn what_rpm_writes_is_read() {
     assert_eq!(one(&report), ("hello", "4:1.2-3", "MIT and BSD"));
 }
 
-/// The form that SUSE uses, which Debian's rpm does not write: as rpm lays it out.
-#[test]
-fn slots_and_records_are_read() {
+/// A database in the form that SUSE uses, which Debian's rpm does not write: as rpm lays it out.
+pub fn slots(count: usize) -> Vec<u8> {
     let numbers = |magic: &[u8; 4], rest: [u32; 3]| {
         let rest = rest.iter().flat_map(|number| number.to_le_bytes());
         magic.iter().copied().chain(rest).collect::<Vec<u8>>()
     };
     let mut file = [numbers(b"RpmP", [0, 2, 1]), vec![0; 16]].concat();
     let records: Vec<Vec<u8>> =
-        (1..=20).map(|n| header(&format!("package{n:02}"), n * 99)).collect();
+        (1..=count).map(|n| header(&format!("package{n:02}"), n * 99)).collect();
     let mut block = 256;
     for (number, record) in (1_u32..).zip(&records) {
         let blocks = (record.len() + 16 + 12).div_ceil(16) as u32;
@@ -66,10 +65,69 @@ fn slots_and_records_are_read() {
         file.extend(record);
         file.resize(file.len() + (record.len() + 12).next_multiple_of(16) - record.len(), 0);
     }
-    let report = found(&Sandbox::new(), "usr/lib/sysimage/rpm/Packages.db", file);
+    file
+}
+
+#[test]
+fn slots_and_records_are_read() {
+    let report = found(&Sandbox::new(), "usr/lib/sysimage/rpm/Packages.db", slots(20));
     let names = report["packages"].as_array().unwrap().iter().map(|p| p["name"].clone());
     let expected: Vec<Value> = (1..=20).map(|n| format!("package{n:02}").into()).collect();
     assert_eq!(names.collect::<Vec<_>>(), expected);
+}
+
+/// An SQLite database whose rows all lie in one place: one header with so much of a licence.
+pub fn shared_rows(rows: usize, license: usize) -> Vec<u8> {
+    const PAGE: usize = 65_536;
+    let varint = |mut number: usize| {
+        let mut bytes = vec![(number & 0x7f) as u8];
+        while number > 0x7f {
+            number >>= 7;
+            bytes.insert(0, (number & 0x7f) as u8 | 0x80);
+        }
+        bytes
+    };
+    let record = |types: Vec<Vec<u8>>, body: Vec<u8>| {
+        let types = types.concat();
+        [varint(types.len() + 1), types, body].concat()
+    };
+    let text = |text: &str| varint(2 * text.len() + 13);
+    let sql = "CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB)";
+    let words = ["table", "Packages", "Packages"];
+    let types = [&words.map(text)[..], &[varint(1), text(sql)]].concat();
+    let schema = record(types, [words.concat().as_bytes(), &[2], sql.as_bytes()].concat());
+    let value = header("evil", license);
+    let row = record(vec![varint(0), varint(2 * value.len() + 12)], value);
+    let mut first = vec![0; PAGE];
+    first[..18].copy_from_slice(b"SQLite format 3\0\0\x01");
+    let cell = [varint(schema.len()), varint(1), schema].concat();
+    let at = PAGE - cell.len();
+    first[at..].copy_from_slice(&cell);
+    first[100] = 13;
+    first[104] = 1;
+    first[108..110].copy_from_slice(&(at as u16).to_be_bytes());
+    // As much of a long row stands on its page as fills its last page with the rest.
+    let least = (PAGE - 12) * 32 / 255 - 23;
+    let fitting = least + (row.len() - least) % (PAGE - 4);
+    let local = if fitting <= PAGE - 35 { fitting } else { least };
+    let cell = [varint(row.len()), varint(1), row[..local].to_vec(), vec![0, 0, 0, 3]].concat();
+    let mut second = vec![0; PAGE];
+    let at = PAGE - cell.len();
+    second[at..].copy_from_slice(&cell);
+    second[0] = 13;
+    second[3..5].copy_from_slice(&(rows as u16).to_be_bytes());
+    for row in 0..rows {
+        second[8 + 2 * row..10 + 2 * row].copy_from_slice(&(at as u16).to_be_bytes());
+    }
+    let mut file = [first, second].concat();
+    let parts: Vec<&[u8]> = row[local..].chunks(PAGE - 4).collect();
+    for (number, part) in parts.iter().enumerate() {
+        let next = if number + 1 < parts.len() { number as u32 + 4 } else { 0 };
+        file.extend(next.to_be_bytes());
+        file.extend(*part);
+        file.resize(file.len() + PAGE - 4 - part.len(), 0);
+    }
+    file
 }
 
 /// A header as rpm stores it: with so many bytes more.

@@ -99,6 +99,197 @@ fn bills_of_materials_are_reproducible_and_complete() {
     assert_eq!(cyclone["components"].as_array().unwrap().len(), 7);
 }
 
+fn found(sandbox: &Sandbox, name: &str, built: &Built) -> Vec<String> {
+    built.write_layout(&sandbox.work(name), Some("1"));
+    let words = ["packages", "--json", &format!("oci:{name}:1")];
+    names(&sandbox.inspect(words).run().success().json())
+}
+
+/// Where images move a database and leave a link, it is found as a container finds it.
+#[test]
+fn databases_behind_links_are_read() {
+    let status = "Package: a\nStatus: install ok installed\nVersion: 1\n";
+    let apk = "P:a\nV:1\n\n";
+    let stanza = "Package: a\nVersion: 1\n";
+    let cases: &[(&str, &[(&str, &str)], &str, &str)] = &[
+        ("directory", &[("var/lib/dpkg", "/usr/lib/dpkg-db")], "usr/lib/dpkg-db/status", status),
+        ("relative", &[("var/lib/dpkg", "../../usr/lib/dpkg-db")], "usr/lib/dpkg-db/status", status),
+        ("file", &[("var/lib/dpkg/status", "/data/packages")], "data/packages", status),
+        ("twice", &[("var/lib/dpkg", "/one"), ("one", "two")], "two/status", status),
+        ("above", &[("var", "system/var")], "system/var/lib/dpkg/status", status),
+        ("single stanzas", &[("var/lib/dpkg/status.d", "/stanzas")], "stanzas/base", stanza),
+        ("apk", &[("lib/apk", "/state/apk")], "state/apk/db/installed", apk),
+        ("apk in usr", &[("lib", "usr/lib")], "usr/lib/apk/db/installed", apk),
+    ];
+    for (name, links, path, content) in cases {
+        let sandbox = Sandbox::new();
+        let linked = links.iter().fold(layer(), |layer, (from, to)| layer.symlink(from, to));
+        let built = image().layer(layer().file(path, content)).layer(linked).build();
+        let kind = if content.starts_with("P:") { "apk" } else { "deb" };
+        assert_eq!(found(&sandbox, "l", &built), [format!("{kind} a 1")], "{name}");
+    }
+    // Out of the image, in circles and to nothing.
+    let sandbox = Sandbox::new();
+    let built = image()
+        .layer(
+            layer()
+                .symlink("var/lib/dpkg", "/../../var/lib/dpkg")
+                .symlink("lib/apk", "apk")
+                .symlink("var/lib/rpm", "/nothing"),
+        )
+        .build();
+    assert_eq!(found(&sandbox, "l", &built), [""; 0]);
+}
+
+/// `rpm-ostree` and SUSE keep `/var/lib/rpm` as a link.
+#[test]
+fn rpm_databases_behind_links_are_read() {
+    let records = super::old_rpm::slots(3);
+    for (name, link, target, path) in [
+        ("sysimage", "var/lib/rpm", "../../usr/lib/sysimage/rpm", "usr/lib/sysimage/rpm/Packages.db"),
+        ("share", "var/lib/rpm", "/usr/share/rpm", "usr/share/rpm/Packages.db"),
+        ("elsewhere", "var/lib/rpm", "/data", "data/Packages.db"),
+        ("file", "var/lib/rpm/Packages.db", "/data/db", "data/db"),
+    ] {
+        let sandbox = Sandbox::new();
+        let layer = layer().symlink(link, target).file(path, &records);
+        let built = image().layer(layer).build();
+        assert_eq!(found(&sandbox, "l", &built).len(), 3, "{name}");
+    }
+}
+
+#[test]
+fn eggs_of_all_kinds_are_read() {
+    let metadata = "Metadata-Version: 1.2\nName: A\nVersion: 1.0\nLicense: MIT\n\nName: no\n";
+    let expected = ["pypi A 1.0"];
+    for path in [
+        "usr/lib/python3/dist-packages/A-1.0.egg-info",
+        "usr/lib/python3/dist-packages/A-1.0-py3.6.egg-info",
+        "usr/lib/python3/dist-packages/A.egg-info/PKG-INFO",
+        "opt/A-1.0-py3.8.egg/EGG-INFO/PKG-INFO",
+        "opt/A-1.0.dist-info/METADATA",
+    ] {
+        for (form, content) in [
+            ("plain", metadata.as_bytes().to_vec()),
+            ("with a mark", format!("\u{feff}{metadata}").into_bytes()),
+            ("of Windows", metadata.replace('\n', "\r\n").into_bytes()),
+        ] {
+            let sandbox = Sandbox::new();
+            let built = image().layer(layer().file(path, content)).build();
+            assert_eq!(found(&sandbox, "l", &built), expected, "{path} {form}");
+        }
+    }
+    for (deflate, path) in [(false, "opt/A-1.0-py3.8.egg"), (true, "opt/x.egg")] {
+        let sandbox = Sandbox::new();
+        let egg = zip(&[("a.py", b"x = 1"), ("EGG-INFO/PKG-INFO", metadata.as_bytes())], deflate);
+        let built = image().layer(layer().file(path, egg)).build();
+        assert_eq!(found(&sandbox, "l", &built), expected, "{path}");
+    }
+}
+
+/// A zip file; members are stored or deflated.
+fn zip(members: &[(&str, &[u8])], deflate: bool) -> Vec<u8> {
+    let (mut file, mut list) = (Vec::new(), Vec::new());
+    for (name, content) in members {
+        let stored = match deflate {
+            true => {
+                let level = flate2::Compression::best();
+                let mut packed = flate2::write::DeflateEncoder::new(Vec::new(), level);
+                packed.write_all(content).unwrap();
+                packed.finish().unwrap()
+            }
+            false => content.to_vec(),
+        };
+        let place = file.len() as u32;
+        let mut shared = vec![20, 0, 0, 0, if deflate { 8 } else { 0 }, 0, 0, 0, 0, 0];
+        shared.extend([0; 4]);
+        shared.extend((stored.len() as u32).to_le_bytes());
+        shared.extend((content.len() as u32).to_le_bytes());
+        shared.extend([name.len() as u8, 0, 0, 0]);
+        file.extend(b"PK\x03\x04");
+        file.extend(&shared);
+        file.extend(name.as_bytes());
+        file.extend(&stored);
+        list.extend(b"PK\x01\x02\x14\x00");
+        list.extend(&shared);
+        list.extend([0; 10]);
+        list.extend(place.to_le_bytes());
+        list.extend(name.as_bytes());
+    }
+    let (start, count) = (file.len() as u32, members.len() as u8);
+    file.extend(&list);
+    file.extend(b"PK\x05\x06\0\0\0\0");
+    file.extend([count, 0, count, 0]);
+    file.extend((list.len() as u32).to_le_bytes());
+    file.extend(start.to_le_bytes());
+    file.extend([0, 0]);
+    file
+}
+
+/// Byte order marks as Windows' editors leave them.
+#[test]
+fn marks_and_encodings_of_lock_files() {
+    let utf16 = |text: &str| -> Vec<u8> {
+        std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+    };
+    let lock = r#"{"lockfileVersion":3,"packages":{"node_modules/a":{"version":"1"}}}"#;
+    let manifest = r#"{"name":"a","version":"1"}"#;
+    let cargo = "[[package]]\nname = \"a\"\nversion = \"1\"\n";
+    for (path, text, expected) in [
+        ("app/package-lock.json", lock, "npm a 1"),
+        ("app/node_modules/a/package.json", manifest, "npm a 1"),
+        ("src/Cargo.lock", cargo, "cargo a 1"),
+        ("lib/apk/db/installed", "P:a\nV:1\n", "apk a 1"),
+        ("var/lib/dpkg/status", "Package: a\nVersion: 1\n", "deb a 1"),
+    ] {
+        for bytes in [text.as_bytes().to_vec(), format!("\u{feff}{text}").into_bytes(), utf16(text)] {
+            let sandbox = Sandbox::new();
+            let built = image().layer(layer().file(path, &bytes)).build();
+            assert_eq!(found(&sandbox, "l", &built), [expected], "{path} {:?}", &bytes[..3]);
+        }
+    }
+}
+
+/// Small files that name very many or very large packages cost little memory.
+#[test]
+fn no_list_of_packages_fills_the_memory() {
+    const MOST: u64 = 100 << 20;
+    let long = "x".repeat(1 << 20);
+    let stanzas = |make: &dyn Fn(usize) -> String| (0..400_000).map(make).collect::<String>();
+    for (path, content) in [
+        ("var/lib/dpkg/status", stanzas(&|n| format!("Package: p{n}\nVersion: 1\n\n"))),
+        ("lib/apk/db/installed", stanzas(&|n| format!("P:p{n}\nV:1\n\n"))),
+        ("Cargo.lock", stanzas(&|n| format!("[[package]]\nname = \"p{n}\"\nversion = \"1\"\n"))),
+        ("package-lock.json", format!("{{\"packages\":{{{}\"x\":{{}}}}}}",
+            stanzas(&|n| format!("\"node_modules/p{n}\":{{\"version\":\"1\"}},")))),
+        ("package-lock.json", format!("{{\"packages\":{{\"node_modules/x\":{{\"version\":{}0{}}}}}}}",
+            "[".repeat(100), "]".repeat(100))),
+        ("package-lock.json", format!("{{\"x\":[{}0]}}", "[],".repeat(4_000_000))),
+        ("Cargo.lock", format!("[[package]]\nname = \"{long}\"\nversion = \"1\"\n").repeat(12)),
+        ("x.dist-info/METADATA", format!("Name: a\nVersion: 1\nLicense: {}\n", long.repeat(30))),
+    ] {
+        let sandbox = Sandbox::new();
+        let built = image().layer(layer().file(path, content).zstd()).build();
+        built.write_layout(&sandbox.work("l"), Some("1"));
+        let output = sandbox.inspect(["packages", "oci:l:1"]).run().success();
+        assert!(output.peak_memory < MOST, "{path}: {}", output.peak_memory);
+    }
+}
+
+/// All rows of a database lie in one place: a layer of two kilobytes.
+#[test]
+fn rows_that_share_their_bytes_are_read_a_few_times() {
+    let sandbox = Sandbox::new();
+    let database = super::old_rpm::shared_rows(2000, 1_000_000);
+    let built = image().layer(layer().file("var/lib/rpm/rpmdb.sqlite", database)).build();
+    built.write_layout(&sandbox.work("l"), Some("1"));
+    let started = std::time::Instant::now();
+    let output = sandbox.inspect(["packages", "oci:l:1"]).run().success();
+    assert!(output.peak_memory < 100 << 20, "{}", output.peak_memory);
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    output.says("/var/lib/rpm/rpmdb.sqlite: it is damaged or of an unknown form");
+}
+
 /// An rpm database as rpm makes it, but for indexes.
 #[test]
 fn an_rpm_database_is_read() {

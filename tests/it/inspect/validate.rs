@@ -52,6 +52,27 @@ fn what_is_wrong_is_named_with_its_place() {
     assert!(output.stdout.contains("but its config has 0 diff IDs"), "{output}");
 }
 
+/// Signatures and attestations have the form of an image without being one.
+#[test]
+fn layers_that_are_documents_are_compared_by_digest() {
+    let payload = br#"{"critical":{}}"#;
+    for (kind, platform) in [
+        ("application/vnd.dev.cosign.simplesigning.v1+json", "/"),
+        ("application/vnd.dev.cosign.simplesigning.v1+json", "linux/amd64"),
+        ("application/vnd.in-toto+json", "unknown/unknown"),
+        ("application/vnd.wasm.content.layer.v1+wasm", "wasip1/wasm"),
+    ] {
+        let document = |bytes: &[u8]| layer().raw(bytes.to_vec(), &sha256(payload)).media_type(kind);
+        let two = || image().platform(platform).layer(document(payload)).layer(document(payload));
+        let output = check(two()).success();
+        assert!(output.stdout.starts_with("whole: 1 manifests, 1 configs, "), "{kind}: {output}");
+    }
+    // Beside an archive it is a layer that nobody can read.
+    let odd = layer().raw(payload.to_vec(), &sha256(payload)).media_type("text/plain");
+    let output = check(image().layer(layer().file("a", "1")).layer(odd)).fails(6);
+    assert!(output.stdout.contains("layer sha256:"), "{output}");
+}
+
 #[test]
 fn bits_that_rot_are_found() {
     let sandbox = Sandbox::new();

@@ -193,6 +193,44 @@ fn whoever_writes_to_the_store_can_be_told_how_durably() {
     by_variable.fails(2).says("--durability");
 }
 
+/// Other users of the machine can reach what is mounted.
+#[test]
+fn a_mounted_image_gives_no_rights() {
+    need!("root", "overlay");
+    let sandbox = Sandbox::new();
+    let built = image()
+        .layer(layer().file("suid", "1").mode(0o4755).char_device("null", 1, 3))
+        .build();
+    let built_of_two = image()
+        .layer(layer().file("low", "1"))
+        .layer(layer().file("suid", "1").mode(0o4755).char_device("null", 1, 3))
+        .build();
+    let place = sandbox.path("place");
+    fs::create_dir(&place).expect("a directory");
+    let place = place.to_str().expect("text");
+    let options = || {
+        let mounts = fs::read_to_string("/proc/self/mounts").expect("a list");
+        let line = mounts.lines().find(|line| line.split(' ').nth(1) == Some(place));
+        line.expect("a mount").split(' ').nth(3).expect("options").to_owned()
+    };
+    for (name, built) in [("one", built), ("two", built_of_two)] {
+        built.write_layout(&sandbox.work(name), Some("1"));
+        sandbox.copy([&format!("oci:{name}:1"), &format!("store:{name}:1")]).run().success();
+        sandbox.inspect(["mount", &format!("{name}:1"), place]).run().success();
+        let found = options();
+        for wanted in ["ro", "nosuid", "nodev"] {
+            assert!(found.split(',').any(|option| option == wanted), "{name}: {found}");
+        }
+        fs::File::open(format!("{place}/null")).expect_err("no device works");
+        sandbox.inspect(["umount", place]).run().success();
+        sandbox.inspect(["mount", "--keep-special", &format!("{name}:1"), place]).run().success();
+        let found = options();
+        assert!(!found.contains("nosuid") && !found.contains("nodev"), "{name}: {found}");
+        fs::File::open(format!("{place}/null")).expect("a device");
+        sandbox.inspect(["umount", place]).run().success();
+    }
+}
+
 #[test]
 fn a_mounted_image_stays() {
     need!("root", "overlay");

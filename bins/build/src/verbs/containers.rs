@@ -3,14 +3,18 @@
 use creel::build::working::{self, WorkingRecord};
 use creel::cli;
 use creel::error::{Error, Result};
-use creel::inspect;
+use creel::inspect::CONFIG_SCHEMA;
 use creel::store::Store;
+use creel::template::{self, Schema};
 use serde_json::{Value, json};
 
 use crate::args::Global;
 use crate::front::store;
 use crate::render;
 use crate::working_args::{ContainersArgs, InspectArgs, MountArgs, SeveralArgs};
+
+/// What templates know of the types of what is shown here.
+const SCHEMA: Schema = Schema { fields: &[], ..CONFIG_SCHEMA };
 
 /// Digits of an ID that people see.
 const SHORT: usize = 12;
@@ -53,7 +57,7 @@ pub(crate) fn list(global: &Global, args: &ContainersArgs) -> Result<u8> {
                 "ImageName": image(record),
                 "ContainerName": record.name,
             });
-            render::print(&format!("{}\n", inspect::fill(format, &value)?))?;
+            render::print(&format!("{}\n", template::fill(format, &value, &SCHEMA)?))?;
         }
         return Ok(0);
     }
@@ -96,7 +100,7 @@ pub(crate) fn show(global: &Global, args: &InspectArgs) -> Result<u8> {
             for name in ["OCIv1", "Docker"] {
                 data[name] = with_go_names(&record)?;
             }
-            render::print(&format!("{}\n", inspect::fill(format, &data)?))
+            render::print(&format!("{}\n", template::fill(format, &data, &SCHEMA)?))
         }
         None => render::print_json(&described(&record, &place)),
     }

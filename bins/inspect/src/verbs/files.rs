@@ -10,6 +10,7 @@ use creel::inspect::files::{
     self as library, FileEntry, GrepOptions, LayerIndex, Merged, Name, Node, copy_content,
     index_layers,
 };
+use creel::layer::{Rights, UnpackReport};
 
 use crate::args::{CatArgs, ExtractArgs, FilesArgs, Global, GrepArgs};
 use crate::place::{FoundImage, find_image, index_options};
@@ -157,16 +158,39 @@ pub async fn extract(global: &Global, args: ExtractArgs) -> Result<u8> {
     }
     let merged = Merged::new(&layers);
     let (source, path) = (&found.source, args.path.as_bytes());
-    let report = library::extract(source, &image, &merged, path, &args.directory).await?;
+    let rights = rights(args.keep_special);
+    let report = library::extract(source, &image, &merged, path, &args.directory, rights).await?;
     for dropped in &report.dropped_xattrs {
         let (path, name) = (Name::from(&dropped.path[..]), Name::from(&dropped.name[..]));
         cli::say(format_args!("{path}: the attribute {name} was left out"));
     }
-    for device in &report.skipped_devices {
-        let path = Name::from(&device[..]);
-        cli::say(format_args!("{path}: devices cannot be made here, it was left out"));
-    }
+    tell_left_out(&report, rights);
     Ok(0)
+}
+
+/// What `--keep-special` asks for.
+pub fn rights(keep_special: bool) -> Rights {
+    if keep_special { Rights::Keep } else { Rights::Drop }
+}
+
+fn tell_left_out(report: &UnpackReport, rights: Rights) {
+    let hint = match rights {
+        Rights::Drop => " (--keep-special keeps them)",
+        Rights::Keep => "",
+    };
+    if report.stripped_files > 0 {
+        let count = report.stripped_files;
+        cli::say(format_args!("{count} files lost set-id bits or capabilities{hint}"));
+    }
+    if rights == Rights::Keep {
+        for device in &report.skipped_devices {
+            let path = Name::from(&device[..]);
+            cli::say(format_args!("{path}: devices cannot be made here, it was left out"));
+        }
+    } else if report.skipped_device_count > 0 {
+        let count = report.skipped_device_count;
+        cli::say(format_args!("{count} device nodes were left out{hint}"));
+    }
 }
 
 pub async fn grep(global: &Global, args: GrepArgs) -> Result<u8> {

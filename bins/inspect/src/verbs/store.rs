@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::args::{CheckArgs, Global, ImagesArgs, MountArgs};
 use crate::place::{places, side, surroundings};
 use crate::render;
+use super::files::rights;
 
 /// The exit code when something is damaged and was not mended.
 const DAMAGED: u8 = 6;
@@ -73,9 +74,9 @@ fn image_table(images: &[Image]) -> String {
 pub fn mount(global: &Global, args: &MountArgs) -> Result<u8> {
     let store = open(global)?;
     let name = StoreName::parse(&args.one.image)?;
-    let platform = args.one.platform.clone().unwrap_or_else(Platform::host);
+    let platform = global.skopeo.platform(args.one.platform.as_ref());
     let source = StoreSource::new(store.clone(), &name);
-    let image = crate::waiting(async {
+    let image = crate::waiting(global.skopeo.command_timeout, async {
         let root = source.read_root().await.map_err(|error| match error.kind() {
             ErrorKind::NotFound => {
                 error.while_doing(format!("pull it first: `creel-copy {}`", args.one.image))
@@ -85,7 +86,7 @@ pub fn mount(global: &Global, args: &MountArgs) -> Result<u8> {
         let chosen = inspect::choose(&source, &root, &platform).await?;
         inspect::image(&source, chosen).await
     })?;
-    inspect::mount(&store, &image, &args.directory)?;
+    inspect::mount(&store, &image, &args.directory, rights(args.keep_special))?;
     Ok(0)
 }
 

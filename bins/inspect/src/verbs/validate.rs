@@ -17,10 +17,11 @@ const JOBS: usize = 2;
 const WRONG: u8 = 6;
 
 pub async fn validate(global: &Global, args: ValidateArgs) -> Result<u8> {
-    let platform = args.platform.clone().unwrap_or_else(Platform::host);
+    let asked = global.skopeo.asked_platform(args.platform.as_ref());
+    let platform = asked.clone().unwrap_or_else(Platform::host);
     let found = find(global, &args.image, &platform).await?;
     let keep_in = index_options(global, false)?.keep_in;
-    let (platform, skip_layers) = (args.platform, args.fast);
+    let (platform, skip_layers) = (asked, args.fast);
     let options = ValidateOptions { platform, skip_layers, jobs: JOBS, keep_in };
     let report = inspect::validate(&found.source, &options).await;
     let report = report.doing(|| format!("checking {}", found.at))?;

@@ -7,7 +7,7 @@ use creel::run;
 use super::line;
 use crate::args::InspectArgs;
 use crate::context::Context;
-use crate::{render, template};
+use crate::render;
 
 pub fn run(context: &Context, args: &InspectArgs) -> Result<u8> {
     let engine = context.engine(None)?;
@@ -24,7 +24,7 @@ pub fn run(context: &Context, args: &InspectArgs) -> Result<u8> {
     match &args.format {
         Some(format) => {
             for value in &found {
-                line(&template::fill(format, value)?)?;
+                line(&render::filled(format, value)?)?;
             }
         }
         None => cli::print_json(&found)?,

@@ -3,12 +3,13 @@
 use creel::cli;
 use creel::error::{Error, Result};
 use creel::run::{self, Listed};
+use creel::template::Schema;
 use serde_json::Value;
 
 use super::line;
 use crate::args::PsArgs;
 use crate::context::Context;
-use crate::{render, template};
+use crate::render;
 
 const COLUMNS: [(&str, &str); 7] = [
     ("CONTAINER ID", "ID"),
@@ -43,15 +44,12 @@ fn print(args: &PsArgs, listed: &[Listed]) -> Result<()> {
         return rows.iter().try_for_each(|row| line(&text(row, "ID")));
     }
     match args.format.as_deref() {
-        Some("json") => rows.iter().try_for_each(cli::print_json_line),
-        Some(format) if format.starts_with("table ") => {
-            let format = format.trim_start_matches("table ");
-            let fields = render::row(&Listed::default(), true, &now);
-            let table = template::fill_table(format, &fields, &rows, title);
-            cli::print(&table?)
-        }
         Some(format) if format != "table" => {
-            rows.iter().try_for_each(|row| line(&template::fill(format, row)?))
+            let fields = render::row(&Listed::default(), true, &now);
+            let names = fields.as_object().into_iter().flat_map(serde_json::Map::keys);
+            let titles = names.map(|name| (name.clone(), Value::String(title(name)))).collect();
+            let text = cli::formatted_rows(format, &rows, &Value::Object(titles), &Schema::default())?;
+            cli::print(&text)
         }
         _ => {
             let cells: Vec<Vec<String>> = rows

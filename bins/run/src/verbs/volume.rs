@@ -9,7 +9,7 @@ use creel::store::Volume;
 use super::{each, line};
 use crate::args::VolumeVerb;
 use crate::context::Context;
-use crate::{render, template};
+use crate::render;
 
 pub fn run(context: &Context, verb: &VolumeVerb) -> Result<u8> {
     let engine = context.engine(None)?;
@@ -24,14 +24,11 @@ pub fn run(context: &Context, verb: &VolumeVerb) -> Result<u8> {
                 return Ok(0);
             }
             if let Some(format) = format {
-                for volume in &volumes {
-                    let value = render::volume(volume, &engine.store.volume_data(&volume.name));
-                    match format.as_str() {
-                        "json" => cli::print_json_line(&value)?,
-                        format => line(&template::fill(format, &value)?)?,
-                    }
-                }
-                return Ok(0);
+                let row = |volume| render::volume(volume, &engine.store.volume_data(&volume.name));
+                let rows: Vec<_> = volumes.iter().map(row).collect();
+                let titles = render::volume_titles();
+                let text = cli::formatted_rows(format, &rows, &titles, &render::SCHEMA)?;
+                return cli::print(&text).map(|()| 0);
             }
             let rows: Vec<Vec<String>> =
                 volumes.iter().map(|v| vec!["local".to_owned(), v.name.clone()]).collect();
@@ -52,7 +49,7 @@ pub fn run(context: &Context, verb: &VolumeVerb) -> Result<u8> {
             })?;
             match format {
                 Some(format) => {
-                    found.iter().try_for_each(|value| line(&template::fill(format, value)?))?;
+                    found.iter().try_for_each(|value| line(&render::filled(format, value)?))?;
                 }
                 None => cli::print_json(&found)?,
             }

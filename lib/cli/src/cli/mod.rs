@@ -10,6 +10,7 @@ mod flags;
 mod foreign_verb;
 mod oci_runtime;
 mod progress;
+mod rows;
 mod size;
 mod speech;
 mod verb;
@@ -23,6 +24,7 @@ pub use flags::{command, matches, read};
 pub use foreign_verb::foreign_verb;
 pub use oci_runtime::{monitor_program, runtime_environment, runtime_program};
 pub use progress::{Style, listener, with_requests};
+pub use rows::formatted_rows;
 pub use size::{Columns, bytes, table};
 pub use speech::{
     Content, one_line, print, print_content, print_drawing, print_json, print_json_line, say,

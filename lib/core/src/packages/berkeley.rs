@@ -4,7 +4,7 @@
 //! larger ones, on a chain of overflow pages. Only files whose numbers have their lowest byte first
 //! are read, which is how Linux images have them.
 
-use super::scan::At;
+use super::held::{At, Metered};
 
 /// What a hash file says it is.
 const MAGIC: u32 = 0x06_1561;
@@ -33,7 +33,7 @@ pub(super) fn values(file: &dyn At, mut take: impl FnMut(&[u8])) -> Option<()> {
     if !fits || encrypted || !size.is_power_of_two() || !(512..=65536).contains(&size) {
         return None;
     }
-    let file = Pages { file, size: u64::from(size) };
+    let file = Pages { file: Metered::new(file), size: u64::from(size) };
     for number in 1..=last.min(MAX_PAGES) {
         let page = file.page(number)?;
         if !matches!(page.get(25)?, &(HASH | HASH_UNSORTED)) {
@@ -45,6 +45,7 @@ pub(super) fn values(file: &dyn At, mut take: impl FnMut(&[u8])) -> Option<()> {
             let start = usize::from(short(&page, HEAD + 2 * value)?);
             let end = usize::from(short(&page, HEAD + 2 * (value - 1))?);
             let item = page.get(start..end)?;
+            file.file.spend(item.len() as u64 + 16)?;
             match *item.first()? {
                 INLINE => take(&item[1..]),
                 ELSEWHERE => take(&file.chain(long(item, 4)?, long(item, 8)?)?),
@@ -56,7 +57,7 @@ pub(super) fn values(file: &dyn At, mut take: impl FnMut(&[u8])) -> Option<()> {
 }
 
 struct Pages<'a> {
-    file: &'a dyn At,
+    file: Metered<'a>,
     size: u64,
 }
 
@@ -68,17 +69,17 @@ impl Pages<'_> {
     /// A value of `length` bytes on a chain of pages.
     fn chain(&self, mut number: u32, length: u32) -> Option<Vec<u8>> {
         let length = usize::try_from(length).ok().filter(|length| *length <= MAX_VALUE)?;
-        let mut value = Vec::new();
+        (length as u64 <= self.file.size()).then_some(())?;
+        let mut value = Vec::with_capacity(length);
         while value.len() < length {
             let page = self.page(number)?;
             (page.get(25) == Some(&OVERFLOW)).then_some(())?;
             let part = page.get(HEAD..HEAD.checked_add(usize::from(short(&page, 22)?))?)?;
             // A page without anything could lead in a circle.
             (!part.is_empty()).then_some(())?;
-            value.extend_from_slice(part);
+            value.extend_from_slice(&part[..part.len().min(length - value.len())]);
             number = long(&page, 16)?;
         }
-        value.truncate(length);
         Some(value)
     }
 }

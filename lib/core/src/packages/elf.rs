@@ -1,6 +1,6 @@
 //! Sections of ELF executables by name, read with little memory and no trust.
 
-use super::scan::At;
+use super::held::{At, Metered};
 
 /// Most sections that are looked through.
 const MAX_SECTIONS: u64 = 4096;
@@ -18,7 +18,7 @@ pub(super) fn is_elf(start: &[u8]) -> bool {
 pub(super) fn sections<const N: usize>(file: &dyn At, names: [&str; N]) -> [Option<Vec<u8>>; N] {
     let mut found = [const { None }; N];
     // What is cut or contradicts itself has no sections.
-    let _ = search(file, &names, &mut found);
+    let _ = search(&Metered::new(file), &names, &mut found);
     found
 }
 

@@ -1,5 +1,6 @@
 //! Go: what the linker writes into every executable since Go 1.18 (debug/buildinfo).
 
+use super::found::Found;
 use super::{Ecosystem, Package};
 
 /// Begins the header of the section `.go.buildinfo`.
@@ -8,10 +9,10 @@ const MAGIC: &[u8] = b"\xff Go buildinf:";
 const INLINE: u8 = 2;
 const HEADER: usize = 32;
 
-/// The modules of an executable, from its `.go.buildinfo`.
+/// Adds the modules of an executable, from its `.go.buildinfo`.
 ///
 /// `None` where there is nothing, or the form of Go before 1.18, which points into memory.
-pub(super) fn parse(section: &[u8], found_in: &str) -> Option<Vec<Package>> {
+pub(super) fn parse(section: &[u8], found_in: &str, found: &mut Found) -> Option<()> {
     let rest = section.strip_prefix(MAGIC)?;
     let flags = *rest.get(1)?;
     if flags & INLINE == 0 {
@@ -20,26 +21,28 @@ pub(super) fn parse(section: &[u8], found_in: &str) -> Option<Vec<Package>> {
     let mut rest = section.get(HEADER..)?;
     let version = string(&mut rest)?;
     let modules = string(&mut rest)?;
-    let mut found = Vec::new();
     let toolchain = version.split(' ').next().unwrap_or_default();
     if let Some(number) = toolchain.strip_prefix("go") {
-        found.push(Package::new(Ecosystem::Golang, "stdlib", number, found_in));
+        found.add(Package::new(Ecosystem::Golang, "stdlib", number, found_in));
     }
+    let module = |name: &str, version: &str| {
+        Some(Package::new(Ecosystem::Golang, name, version, found_in))
+    };
+    let mut last = None;
     for line in modules.lines() {
         let mut words = line.split('\t');
         match (words.next(), words.next(), words.next()) {
             (Some("mod" | "dep"), Some(name), Some(version)) => {
-                found.push(Package::new(Ecosystem::Golang, name, version, found_in));
+                last.take().into_iter().for_each(|package| found.add(package));
+                last = module(name, version);
             }
             // The line before was replaced by this one.
-            (Some("=>"), Some(name), Some(version)) => {
-                found.pop();
-                found.push(Package::new(Ecosystem::Golang, name, version, found_in));
-            }
+            (Some("=>"), Some(name), Some(version)) => last = module(name, version),
             _ => {}
         }
     }
-    Some(found)
+    last.into_iter().for_each(|package| found.add(package));
+    Some(())
 }
 
 /// A string after its length (LEB128).
@@ -89,12 +92,14 @@ mod tests {
             }
             section.extend(text.as_bytes());
         }
-        let found = parse(&section, "/bin/x").unwrap();
+        let mut found = Found::default();
+        parse(&section, "/bin/x", &mut found).unwrap();
+        let found = found.into_packages();
         let names: Vec<String> =
             found.iter().map(|p| format!("{}@{}", p.name, p.version)).collect();
-        assert_eq!(names, ["stdlib@1.22.1", "example.com/x@(devel)", "a.b/c@v1.0.0", "new@v2"]);
+        assert_eq!(names, ["a.b/c@v1.0.0", "example.com/x@(devel)", "new@v2", "stdlib@1.22.1"]);
         for cut in 0..section.len() - 1 {
-            assert!(parse(&section[..cut], "/").is_none());
+            assert!(parse(&section[..cut], "/", &mut Found::default()).is_none());
         }
     }
 }

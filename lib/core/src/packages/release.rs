@@ -1,6 +1,10 @@
 //! Which distribution a tree is: os-release(5).
 
+use std::io;
+
 use serde::Serialize;
+
+use super::text::Lines;
 
 /// What `os-release` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -13,9 +17,9 @@ pub struct Release {
     pub name: String,
 }
 
-pub(super) fn parse(text: &str) -> Release {
+pub(super) fn parse(mut lines: Lines<'_>) -> io::Result<Release> {
     let mut release = Release::default();
-    for line in text.lines() {
+    while let Some(line) = lines.next()? {
         let Some((key, value)) = line.trim().split_once('=') else { continue };
         let value = value.trim_matches(['"', '\'']).to_owned();
         match key {
@@ -25,5 +29,5 @@ pub(super) fn parse(text: &str) -> Release {
             _ => {}
         }
     }
-    release
+    Ok(release)
 }

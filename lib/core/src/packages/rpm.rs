@@ -1,7 +1,8 @@
 //! rpm: headers in the table `Packages` of `rpmdb.sqlite` (rpm 4.16 and later), in the records of
 //! `Packages.db` (SUSE), and in those of the Berkeley database `Packages` (before).
 
-use super::scan::At;
+use super::found::Found;
+use super::held::At;
 use super::sqlite::{Database, Value};
 use super::{Ecosystem, Package, berkeley, ndb};
 
@@ -16,22 +17,23 @@ const SOURCE: u32 = 1044;
 /// Most tags and bytes of one header.
 const MAX_TAGS: usize = 65_536;
 
-/// The installed packages of a database of any form; `None` for one that cannot be read.
-pub(super) fn parse(file: &dyn At, found_in: &str) -> Option<Vec<Package>> {
-    let mut found = Vec::new();
-    let mut take = |header: &[u8]| found.extend(package(header, found_in));
+/// Adds the installed packages of a database of any form; `None` for one that cannot be read to its
+/// end.
+pub(super) fn parse(file: &dyn At, found_in: &str, found: &mut Found) -> Option<()> {
+    let mut take = |header: &[u8]| {
+        package(header, found_in).into_iter().for_each(|package| found.add(package));
+    };
     match found_in.rsplit('/').next() {
-        Some("Packages.db") => ndb::records(file, take)?,
-        Some("Packages") => berkeley::values(file, take)?,
+        Some("Packages.db") => ndb::records(file, take),
+        Some("Packages") => berkeley::values(file, take),
         _ => Database::open(file)?.rows("Packages", |row| {
             let header = row.iter().find_map(|value| match value {
-                Value::Bytes(bytes) => Some(bytes),
+                Value::Bytes(bytes) => Some(*bytes),
                 _ => None,
             });
-            header.into_iter().for_each(|header| take(header));
-        })?,
+            header.into_iter().for_each(&mut take);
+        }),
     }
-    Some(found)
 }
 
 /// A header as it stands in the database: number of tags, bytes of data, tags, data.

@@ -1,24 +1,46 @@
 //! Files go in one by one, packages come out.
 
-use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::unix::fs::FileExt;
+use std::io::{BufReader, Read, Write};
 
 use serde::Serialize;
 
-use super::{Package, Release, apk, cargo, deb, elf, golang, npm, python, release, rpm};
+use super::found::Found;
+use super::held::Held;
+use super::text::Text;
+use super::{Package, Release, apk, cargo, deb, elf, golang, npm, python, release, rpm, zip};
 use crate::error::{IoContext, Result};
 use crate::sys::{Dir, scratch_file};
 
-/// Largest text that is read into memory.
+/// Largest text that is read, line by line.
 const MAX_TEXT: u64 = 64 << 20;
+/// Largest JSON document that is read.
+const MAX_JSON: u64 = 16 << 20;
 /// Executables and databases up to this size are held in memory, larger ones in a file.
 const MAX_HELD: u64 = 8 << 20;
 /// Largest executable or database that is looked into.
 const MAX_FILE: u64 = 4 << 30;
-/// Most packages.
-const MAX_PACKAGES: usize = 500_000;
+/// Most files that are noted as unread.
+const MAX_UNREAD: usize = 1000;
+
+/// Files that are known by their paths below the root; any of them may be behind links.
+pub const DATABASES: [&str; 14] = [
+    "etc/os-release",
+    "usr/lib/os-release",
+    "var/lib/dpkg/status",
+    "lib/apk/db/installed",
+    "usr/lib/apk/db/installed",
+    "var/lib/rpm/rpmdb.sqlite",
+    "var/lib/rpm/Packages",
+    "var/lib/rpm/Packages.db",
+    "usr/lib/sysimage/rpm/rpmdb.sqlite",
+    "usr/lib/sysimage/rpm/Packages",
+    "usr/lib/sysimage/rpm/Packages.db",
+    "usr/share/rpm/rpmdb.sqlite",
+    "usr/share/rpm/Packages",
+    "usr/share/rpm/Packages.db",
+];
+/// Directories whose files are databases.
+pub const DATABASE_DIRS: [&str; 1] = ["var/lib/dpkg/status.d"];
 
 /// What a scanner wants of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +72,18 @@ enum Kind {
     Apk,
     Rpm,
     Python,
+    PythonEgg,
+    /// What SQLite has not yet put into the database beside it.
+    RpmLog,
     NpmPackage,
     NpmLock,
     CargoLock,
+}
+
+impl Kind {
+    fn is_egg(self) -> bool {
+        matches!(self, Kind::PythonEgg)
+    }
 }
 
 fn kind(path: &[u8]) -> Option<Kind> {
@@ -65,13 +96,21 @@ fn kind(path: &[u8]) -> Option<Kind> {
         | b"var/lib/rpm/Packages"
         | b"var/lib/rpm/Packages.db"
         | b"usr/lib/sysimage/rpm/Packages"
-        | b"usr/lib/sysimage/rpm/Packages.db" => Kind::Rpm,
+        | b"usr/lib/sysimage/rpm/Packages.db"
+        | b"usr/share/rpm/rpmdb.sqlite"
+        | b"usr/share/rpm/Packages"
+        | b"usr/share/rpm/Packages.db" => Kind::Rpm,
         _ => {
             let mut parts = path.rsplit(|&b| b == b'/');
             let (name, parent) = (parts.next()?, parts.next().unwrap_or_default());
             match name {
                 b"METADATA" if parent.ends_with(b".dist-info") => Kind::Python,
-                b"PKG-INFO" if parent.ends_with(b".egg-info") => Kind::Python,
+                b"PKG-INFO" if parent.ends_with(b".egg-info") || parent == b"EGG-INFO" => {
+                    Kind::Python
+                }
+                _ if name.ends_with(b".egg-info") => Kind::Python,
+                _ if name.ends_with(b".egg") => Kind::PythonEgg,
+                b"rpmdb.sqlite-wal" if parent == b"rpm" => Kind::RpmLog,
                 b"package-lock.json" => Kind::NpmLock,
                 b"Cargo.lock" => Kind::CargoLock,
                 b"package.json" => {
@@ -89,36 +128,6 @@ fn kind(path: &[u8]) -> Option<Kind> {
             }
         }
     })
-}
-
-/// Bytes at any place of a file.
-pub(super) trait At {
-    /// Exactly so many bytes; `None` where there are fewer.
-    fn at(&self, offset: u64, length: u64) -> Option<Vec<u8>>;
-}
-
-/// Content that can be read at any place.
-struct Held {
-    memory: Vec<u8>,
-    file: Option<File>,
-}
-
-impl At for Held {
-    fn at(&self, offset: u64, length: u64) -> Option<Vec<u8>> {
-        let Some(file) = &self.file else {
-            let start = usize::try_from(offset).ok()?;
-            let end = start.checked_add(usize::try_from(length).ok()?)?;
-            return self.memory.get(start..end).map(<[u8]>::to_vec);
-        };
-        // A length that lies must not cost memory.
-        let size = file.metadata().ok()?.len();
-        if offset.checked_add(length)? > size {
-            return None;
-        }
-        let mut bytes = vec![0; usize::try_from(length).ok()?];
-        file.read_exact_at(&mut bytes, offset).ok()?;
-        Some(bytes)
-    }
 }
 
 /// What was found.
@@ -140,7 +149,7 @@ pub struct Scanner {
     /// Where large files lie while they are looked into.
     scratch: Option<Dir>,
     release: Option<Release>,
-    packages: BTreeSet<Package>,
+    found: Found,
     unread: Vec<String>,
 }
 
@@ -148,7 +157,7 @@ impl Scanner {
     /// A scanner that keeps what is too large for memory in unnamed files in `scratch`; without,
     /// such files are noted as unread.
     pub fn new(scratch: Option<Dir>) -> Scanner {
-        Scanner { scratch, release: None, packages: BTreeSet::new(), unread: Vec::new() }
+        Scanner { scratch, release: None, found: Found::default(), unread: Vec::new() }
     }
 
     /// Looks at a file that [`interest`] wanted. It need not be read to its end.
@@ -158,66 +167,109 @@ impl Scanner {
     pub fn take(&mut self, path: &[u8], size: u64, content: &mut dyn Read) -> Result<()> {
         let shown = format!("/{}", String::from_utf8_lossy(path));
         let reading = || format!("reading {shown}");
-        let Some(kind) = kind(path) else {
-            return self.executable(&shown, size, content).doing(reading);
-        };
-        match kind {
-            Kind::Rpm => {
-                let Some(held) = self.hold(&shown, size, content).doing(reading)? else {
-                    return Ok(());
-                };
-                self.add(&shown, rpm::parse(&held, &shown));
-                return Ok(());
+        match kind(path) {
+            None => self.executable(&shown, size, content),
+            Some(kind @ (Kind::Rpm | Kind::PythonEgg)) => {
+                self.database(kind, &shown, size, content)
             }
-            _ if size > MAX_TEXT => {
-                self.unread.push(format!("{shown}: larger than {MAX_TEXT} bytes"));
-                return Ok(());
+            Some(Kind::RpmLog) => {
+                self.note(format!("{shown}: it holds changes to the database, which are not read"));
+                Ok(())
             }
-            _ => {}
+            Some(kind) => self.text(kind, &shown, size, content),
         }
-        let mut bytes = Vec::new();
-        content.take(MAX_TEXT).read_to_end(&mut bytes).doing(reading)?;
-        let text = String::from_utf8_lossy(&bytes);
-        let found = match kind {
-            Kind::Release => {
-                // `/etc/os-release` counts, which is mostly a link to the other one.
-                if self.release.is_none() || path.starts_with(b"etc/") {
-                    self.release = Some(release::parse(&text));
-                }
-                return Ok(());
-            }
-            Kind::Dpkg => Some(deb::parse(&text, &shown)),
-            Kind::Apk => Some(apk::parse(&text, &shown)),
-            Kind::Python => python::parse(&text, &shown).map(|package| vec![package]),
-            // Many a `package.json` is a fixture or a part of a package.
-            Kind::NpmPackage => Some(npm::manifest(&bytes, &shown).into_iter().collect()),
-            Kind::NpmLock => npm::lock(&bytes, &shown),
-            Kind::CargoLock => cargo::lock(&text, &shown),
-            Kind::Rpm => None,
-        };
-        self.add(&shown, found);
-        Ok(())
+        .doing(reading)
     }
 
     /// All that was found.
-    pub fn finish(self) -> Findings {
+    pub fn finish(mut self) -> Findings {
+        if self.found.is_full() {
+            self.note("there are more packages than fit into memory: the list is cut off".to_owned());
+        }
         Findings {
             release: self.release,
-            packages: self.packages.into_iter().collect(),
+            packages: self.found.into_packages(),
             unread: self.unread,
         }
     }
 
-    fn add(&mut self, path: &str, found: Option<Vec<Package>>) {
-        let Some(found) = found else {
-            self.unread.push(format!("{path}: it is damaged or of an unknown form"));
-            return;
-        };
-        for package in found {
-            if self.packages.len() < MAX_PACKAGES {
-                self.packages.insert(package);
-            }
+    fn note(&mut self, what: String) {
+        if self.unread.len() < MAX_UNREAD {
+            self.unread.push(what);
         }
+    }
+
+    fn note_damage(&mut self, path: &str) {
+        self.note(format!("{path}: it is damaged or of an unknown form"));
+    }
+
+    /// Text and JSON, which is read as it comes.
+    fn text(&mut self, kind: Kind, path: &str, size: u64, content: &mut dyn Read) -> Result<()> {
+        let is_json = matches!(kind, Kind::NpmLock | Kind::NpmPackage);
+        let most = if is_json { MAX_JSON } else { MAX_TEXT };
+        if size > most {
+            self.note(format!("{path}: larger than {most} bytes"));
+            return Ok(());
+        }
+        let mut failed = Failed { content, error: None };
+        let mut own = self.found.beside();
+        let (found, lines) = (&mut own, Text::lines);
+        let whole = match kind {
+            Kind::Release => release::parse(lines(&mut failed)).map(|release| {
+                // `/etc/os-release` counts, which is mostly a link to the other one.
+                if self.release.is_none() || path.starts_with("/etc/") {
+                    self.release = Some(release);
+                }
+                true
+            }),
+            Kind::Dpkg => deb::parse(lines(&mut failed), path, found).map(|()| true),
+            Kind::Apk => apk::parse(lines(&mut failed), path, found).map(|()| true),
+            Kind::Python => python::parse(lines(&mut failed), path, found).map(|()| true),
+            Kind::CargoLock => cargo::lock(lines(&mut failed), path, found),
+            Kind::NpmLock => {
+                Ok(npm::lock(BufReader::new(Text::new(&mut failed)), path, found).is_some())
+            }
+            // Many a `package.json` is a fixture or a part of a package.
+            Kind::NpmPackage => {
+                let _ = npm::manifest(BufReader::new(Text::new(&mut failed)), path, found);
+                Ok(true)
+            }
+            Kind::Rpm | Kind::RpmLog | Kind::PythonEgg => Ok(false),
+        };
+        // A layer that cannot be read says nothing of the file.
+        let whole = match failed.error {
+            Some(error) => Err(error),
+            None => whole,
+        };
+        let whole = whole.doing(|| "reading")?;
+        self.settle(path, own, whole);
+        Ok(())
+    }
+
+    /// Keeps what a file holds, unless it is broken.
+    fn settle(&mut self, path: &str, own: Found, whole: bool) {
+        match whole {
+            true => self.found.merge(own),
+            false => self.note_damage(path),
+        }
+    }
+
+    /// What must be read at any place.
+    fn database(&mut self, kind: Kind, path: &str, size: u64, content: &mut dyn Read) -> Result<()> {
+        let mut start = Vec::new();
+        Read::take(&mut *content, 4).read_to_end(&mut start).doing(|| "reading")?;
+        if kind.is_egg() && !zip::is_zip(&start) {
+            return Ok(());
+        }
+        let mut whole = start.as_slice().chain(content);
+        let Some(held) = self.hold(path, size, &mut whole)? else { return Ok(()) };
+        let mut own = self.found.beside();
+        let read = match kind.is_egg() {
+            true => python::egg(&held, path, &mut own),
+            false => rpm::parse(&held, path, &mut own),
+        };
+        self.settle(path, own, read.is_some());
+        Ok(())
     }
 
     fn executable(&mut self, path: &str, size: u64, content: &mut dyn Read) -> Result<()> {
@@ -229,11 +281,14 @@ impl Scanner {
         let mut whole = start.as_slice().chain(content);
         let Some(held) = self.hold(path, size, &mut whole)? else { return Ok(()) };
         let [go, rust] = elf::sections(&held, [".go.buildinfo", ".dep-v0"]);
-        if let Some(modules) = go.and_then(|section| golang::parse(&section, path)) {
-            self.add(path, Some(modules));
+        drop(held);
+        if let Some(section) = go {
+            let _ = golang::parse(&section, path, &mut self.found);
         }
-        if let Some(section) = rust {
-            self.add(path, cargo::audited(&section, path));
+        if let Some(section) = rust
+            && cargo::audited(&section, path, &mut self.found).is_none()
+        {
+            self.note_damage(path);
         }
         Ok(())
     }
@@ -241,19 +296,38 @@ impl Scanner {
     /// Takes content in so that it can be read at any place; `None` if it is too large.
     fn hold(&mut self, path: &str, size: u64, content: &mut dyn Read) -> Result<Option<Held>> {
         if size <= MAX_HELD {
-            let mut memory = Vec::new();
+            let mut memory = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
             content.take(MAX_HELD).read_to_end(&mut memory).doing(|| "reading")?;
-            return Ok(Some(Held { memory, file: None }));
+            return Ok(Some(Held::Memory(memory)));
         }
         let Some(scratch) = self.scratch.as_ref().filter(|_| size <= MAX_FILE) else {
-            self.unread.push(format!("{path}: too large to look into"));
+            self.note(format!("{path}: too large to look into"));
             return Ok(None);
         };
         let mut file = scratch_file(scratch).doing(|| "making a temporary file")?;
-        std::io::copy(&mut content.take(MAX_FILE), &mut file)
+        let written = std::io::copy(&mut content.take(MAX_FILE), &mut file)
             .doing(|| "writing a temporary file")?;
         file.flush().doing(|| "writing a temporary file")?;
-        Ok(Some(Held { memory: Vec::new(), file: Some(file) }))
+        Ok(Some(Held::File(file, written)))
+    }
+}
+
+/// A reader that remembers that it failed, because parsers take that for a fault of the text.
+struct Failed<'r> {
+    content: &'r mut dyn Read,
+    error: Option<std::io::Error>,
+}
+
+impl Read for Failed<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        match self.content.read(out) {
+            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
+                let shown = std::io::Error::new(error.kind(), "reading failed");
+                self.error = Some(error);
+                Err(shown)
+            }
+            other => other,
+        }
     }
 }
 
@@ -286,13 +360,38 @@ mod tests {
     #[test]
     fn damaged_files_are_noted() {
         let mut scanner = Scanner::new(None);
-        for (path, content) in
-            [("package-lock.json", "{"), ("Cargo.lock", "["), ("var/lib/rpm/rpmdb.sqlite", "x")]
-        {
+        for (path, content) in [
+            ("package-lock.json", "{"),
+            ("Cargo.lock", "["),
+            ("var/lib/rpm/rpmdb.sqlite", "x"),
+            ("x/a.egg", "PK\x03\x04"),
+            ("x/nothing.egg", "text"),
+        ] {
             let size = content.len() as u64;
             scanner.take(path.as_bytes(), size, &mut content.as_bytes()).unwrap();
         }
         let findings = scanner.finish();
-        assert_eq!((findings.packages.len(), findings.unread.len()), (0, 3));
+        assert_eq!((findings.packages.len(), findings.unread.len()), (0, 4));
+    }
+
+    #[test]
+    fn notes_of_damage_have_an_end() {
+        let mut scanner = Scanner::new(None);
+        for number in 0..MAX_UNREAD + 100 {
+            let path = format!("{number}/Cargo.lock");
+            scanner.take(path.as_bytes(), 1, &mut &b"["[..]).unwrap();
+        }
+        assert_eq!(scanner.finish().unread.len(), MAX_UNREAD);
+    }
+
+    #[test]
+    fn every_database_is_known_by_its_path() {
+        for path in DATABASES {
+            assert_eq!(interest(path.as_bytes(), 0o644, 1), Some(Interest::Database), "{path}");
+        }
+        for dir in DATABASE_DIRS {
+            let file = format!("{dir}/base");
+            assert_eq!(interest(file.as_bytes(), 0o644, 1), Some(Interest::Database), "{file}");
+        }
     }
 }

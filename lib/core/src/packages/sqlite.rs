@@ -3,7 +3,7 @@
 //! Follows "Database File Format" of sqlite.org: table b-trees, overflow pages, records. A database
 //! with a write-ahead log beside it is read as if the log were empty.
 
-use super::scan::At;
+use super::held::{At, Metered};
 
 /// Most pages that are visited for one table.
 const MAX_PAGES: usize = 200_000;
@@ -11,17 +11,19 @@ const MAX_PAGES: usize = 200_000;
 const MAX_DEPTH: usize = 16;
 /// Largest value.
 const MAX_VALUE: u64 = 16 << 20;
+/// Most columns of a row.
+const MAX_COLUMNS: usize = 100;
 
 /// A value of a column.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Value<'a> {
     Null,
     Integer(i64),
-    Bytes(Vec<u8>),
+    Bytes(&'a [u8]),
 }
 
 pub(super) struct Database<'a> {
-    file: &'a dyn At,
+    file: Metered<'a>,
     page: u64,
     usable: u64,
 }
@@ -37,16 +39,16 @@ impl<'a> Database<'a> {
             _ => return None,
         };
         let usable = page.checked_sub(u64::from(*head.get(20)?)).filter(|usable| *usable >= 480)?;
-        Some(Database { file, page, usable })
+        Some(Database { file: Metered::new(file), page, usable })
     }
 
     /// The rows of a table, until `take` wants no more; `None` if it is not there or broken.
-    pub(super) fn rows(&self, table: &str, mut take: impl FnMut(Vec<Value>)) -> Option<()> {
+    pub(super) fn rows(&self, table: &str, mut take: impl FnMut(&[Value<'_>])) -> Option<()> {
         let mut root = None;
         // Page 1 holds the schema: type, name, table, root page, text.
         self.walk(1, &mut |row| {
             let text = |at: usize| match row.get(at) {
-                Some(Value::Bytes(bytes)) => bytes.as_slice(),
+                Some(Value::Bytes(bytes)) => *bytes,
                 _ => b"",
             };
             if text(0) == b"table"
@@ -59,12 +61,14 @@ impl<'a> Database<'a> {
         self.walk(root?, &mut take)
     }
 
-    fn walk(&self, root: u64, take: &mut impl FnMut(Vec<Value>)) -> Option<()> {
+    fn walk(&self, root: u64, take: &mut impl FnMut(&[Value<'_>])) -> Option<()> {
         let mut pages = vec![(root, 0)];
         let mut visited = 0;
+        // A tree has no page twice.
+        let most = usize::try_from(self.file.size() / self.page + 1).ok()?.min(MAX_PAGES);
         while let Some((number, depth)) = pages.pop() {
             visited += 1;
-            if visited > MAX_PAGES || depth > MAX_DEPTH {
+            if visited > most || depth > MAX_DEPTH {
                 return None;
             }
             let page = self.file.at(number.checked_sub(1)?.checked_mul(self.page)?, self.page)?;
@@ -80,13 +84,15 @@ impl<'a> Database<'a> {
             }
             for cell in (0..cells).rev() {
                 let at = usize::from(be16(&page, first + 2 * cell)?);
-                match kind {
-                    5 => pages.push((u64::from(be32(&page, at)?), depth + 1)),
-                    _ => {
-                        if let Some(row) = self.leaf(&page, at).and_then(|bytes| record(&bytes)) {
-                            take(row);
-                        }
-                    }
+                if kind == 5 {
+                    pages.push((u64::from(be32(&page, at)?), depth + 1));
+                    (pages.len() <= most).then_some(())?;
+                    continue;
+                }
+                let payload = self.leaf(&page, at)?;
+                self.file.spend(payload.len() as u64 + 16)?;
+                if let Some(row) = record(&payload) {
+                    take(&row);
                 }
             }
         }
@@ -97,7 +103,7 @@ impl<'a> Database<'a> {
     fn leaf(&self, page: &[u8], mut at: usize) -> Option<Vec<u8>> {
         let length = varint(page, &mut at)?;
         varint(page, &mut at)?;
-        if length > MAX_VALUE {
+        if length > MAX_VALUE || length > self.file.size() {
             return None;
         }
         let most = self.usable - 35;
@@ -109,7 +115,8 @@ impl<'a> Database<'a> {
             if fitting <= most { fitting } else { least }
         };
         let local = usize::try_from(local).ok()?;
-        let mut payload = page.get(at..at.checked_add(local)?)?.to_vec();
+        let mut payload = Vec::with_capacity(usize::try_from(length).ok()?);
+        payload.extend_from_slice(page.get(at..at.checked_add(local)?)?);
         let mut next = if local as u64 == length { 0 } else { be32(page, at + local)? };
         while (payload.len() as u64) < length {
             let start = u64::from(next).checked_sub(1)?.checked_mul(self.page)?;
@@ -124,12 +131,13 @@ impl<'a> Database<'a> {
 }
 
 /// The columns of a record.
-fn record(payload: &[u8]) -> Option<Vec<Value>> {
+fn record(payload: &[u8]) -> Option<Vec<Value<'_>>> {
     let mut at = 0;
     let head = usize::try_from(varint(payload, &mut at)?).ok()?;
     let mut body = head;
     let mut values = Vec::new();
     while at < head {
+        (values.len() < MAX_COLUMNS).then_some(())?;
         let kind = varint(payload, &mut at)?;
         let length = match kind {
             0 | 8 | 9 => 0,
@@ -151,7 +159,7 @@ fn record(payload: &[u8]) -> Option<Vec<Value>> {
                 let start = if negative { -1 } else { 0 };
                 Value::Integer(bytes.iter().fold(start, |sum, byte| sum << 8 | i64::from(*byte)))
             }
-            _ => Value::Bytes(bytes.to_vec()),
+            _ => Value::Bytes(bytes),
         });
     }
     Some(values)

@@ -1,7 +1,7 @@
 //! What a config says, field by field.
 //!
 //! Follows config.md of the OCI image spec and Docker's image JSON. Reading is as forgiving as
-//! Go's: `null` and a missing field mean the empty value.
+//! Go's: `null` and a missing field mean the empty value, also inside lists and maps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::DiffId;
-use super::json::null_is_default;
+use super::json::{null_is_default, nulls_in_list, nulls_in_map};
 
 /// What a config says (config.md "Properties"; Docker's image JSON).
 ///
@@ -46,7 +46,7 @@ pub struct ConfigFields {
     #[serde(
         rename = "os.features",
         default,
-        deserialize_with = "null_is_default",
+        deserialize_with = "nulls_in_list",
         skip_serializing_if = "Vec::is_empty"
     )]
     pub os_features: Vec<String>,
@@ -64,7 +64,7 @@ pub struct ConfigFields {
     #[serde(default, deserialize_with = "null_is_default")]
     pub rootfs: RootFs,
     /// How the image came about, oldest step first.
-    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "nulls_in_list", skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<History>,
     /// Docker: the version that made it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,7 +112,7 @@ pub struct ContainerConfig {
     #[serde(deserialize_with = "null_is_default", skip_serializing_if = "is_false")]
     pub stdin_once: bool,
     /// `NAME=value`.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "nulls_in_list", skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
     /// Program when there is no entrypoint, else its default arguments.
     #[serde(deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
@@ -142,10 +142,10 @@ pub struct ContainerConfig {
     #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub mac_address: String,
     /// Instructions for images built on this one (Docker).
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "nulls_in_list", skip_serializing_if = "Vec::is_empty")]
     pub on_build: Vec<String>,
     /// Free-form notes.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "nulls_in_map", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// `SIGTERM`, `15`, `SIGRTMIN+3`.
     #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
@@ -283,12 +283,12 @@ fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
     #[serde(untagged)]
     enum Words {
         One(String),
-        Many(Vec<String>),
+        Many(Vec<Option<String>>),
     }
     Ok(match Option::<Words>::deserialize(deserializer)? {
         None => Vec::new(),
         Some(Words::One(word)) => vec![word],
-        Some(Words::Many(words)) => words,
+        Some(Words::Many(words)) => words.into_iter().map(Option::unwrap_or_default).collect(),
     })
 }
 

@@ -20,14 +20,14 @@ pub struct Descriptor {
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "super::json::null_is_default"
+        deserialize_with = "super::json::nulls_in_list"
     )]
     pub urls: Vec<String>,
     /// Free-form notes.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "super::json::null_is_default"
+        deserialize_with = "super::json::nulls_in_map"
     )]
     pub annotations: BTreeMap<String, String>,
     /// The bytes themselves in base64, when they are small.

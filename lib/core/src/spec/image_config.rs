@@ -273,6 +273,36 @@ mod tests {
         }
     }
 
+    /// Go writes null for what was never set, and reads it as the empty value.
+    #[test]
+    fn nulls_are_empty_wherever_they_stand() {
+        let nulls = |text: &str| {
+            let config = parse(text).unwrap();
+            assert_eq!(config.raw(), text.as_bytes());
+            config.fields().clone()
+        };
+        let fields = nulls(
+            r#"{"config":{"Labels":{"a":null,"b":"1"},"Env":["A=1",null],"Cmd":[null,"x"],"Entrypoint":null,
+            "Shell":[null],"OnBuild":[null],"ExposedPorts":{"80":null},"Volumes":{"/v":null},"User":null,
+            "WorkingDir":null,"StopSignal":null,"StopTimeout":null,"Healthcheck":{"Test":[null],"Interval":null,
+            "Retries":null},"ArgsEscaped":null,"Hostname":null,"Tty":null,"Image":null},"author":null,
+            "architecture":null,"os.features":[null],"history":[null,{"empty_layer":null,"created_by":null}],
+            "rootfs":{"type":null,"diff_ids":null},"docker_version":null,"container_config":null}"#,
+        );
+        let container = &fields.config;
+        assert_eq!((container.labels["a"].as_str(), container.labels["b"].as_str()), ("", "1"));
+        assert_eq!((&container.env[..], &container.cmd[..]), (&["A=1".into(), String::new()][..], &[String::new(), "x".into()][..]));
+        assert_eq!((container.shell.len(), container.on_build.len()), (1, 1));
+        assert_eq!(container.healthcheck.as_ref().unwrap().test, [""]);
+        assert_eq!((fields.os_features.len(), fields.history.len()), (1, 2));
+        // What is not changed keeps its nulls.
+        let config = parse(r#"{"config":{"Labels":{"a":null,"b":"1"}},"history":[null]}"#).unwrap();
+        let mut fields = config.fields().clone();
+        fields.config.labels.insert("b".into(), "2".into());
+        let changed = config.with(fields).unwrap();
+        assert_eq!(changed.document()["config"]["Labels"].to_string(), r#"{"a":null,"b":"2"}"#);
+    }
+
     #[test]
     fn what_can_be_read_in_two_ways_is_refused() {
         for (text, word) in [

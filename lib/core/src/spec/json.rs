@@ -5,6 +5,7 @@
 //! nesting are refused. Go-compatible output keeps digests equal to what Docker's tools compute.
 
 use std::cell::Cell;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
@@ -157,6 +158,24 @@ where
     T: Deserialize<'de> + Default,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// [`null_is_default`] of a list and of its elements, as Go reads lists.
+pub fn nulls_in_list<'de, D, T>(deserializer: D) -> std::result::Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    let items: Vec<Option<T>> = null_is_default(deserializer)?;
+    Ok(items.into_iter().map(Option::unwrap_or_default).collect())
+}
+
+/// [`null_is_default`] of a map of texts and of its values, as Go reads maps.
+pub fn nulls_in_map<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<BTreeMap<String, String>, D::Error> {
+    let members: BTreeMap<String, Option<String>> = null_is_default(deserializer)?;
+    Ok(members.into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect())
 }
 
 /// Knows how many more values may come.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::json::{null_is_default, parse_strict, refuse_case_variants};
+use super::json::{null_is_default, nulls_in_map, parse_strict, refuse_case_variants};
 use super::{Algorithm, Compression, Descriptor, Dialect, Digest, MediaType, Schema1};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -57,7 +57,7 @@ pub struct ImageManifest {
     #[serde(default)]
     pub artifact_type: Option<String>,
     /// Free-form notes.
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "nulls_in_map")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -98,7 +98,7 @@ pub struct Index {
     #[serde(default)]
     pub artifact_type: Option<String>,
     /// Free-form notes.
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "nulls_in_map")]
     pub annotations: BTreeMap<String, String>,
 }
 

@@ -15,10 +15,10 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Platform {
     /// Processor architecture in Go's names: `amd64`, `arm64`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::json::null_is_default")]
     pub architecture: String,
     /// Operating system in Go's names: `linux`, `windows`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::json::null_is_default")]
     pub os: String,
     /// Needed version of the operating system (Windows: `10.0.17763.1234`).
     #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
@@ -28,7 +28,7 @@ pub struct Platform {
         rename = "os.features",
         default,
         skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "super::json::null_is_default"
+        deserialize_with = "super::json::nulls_in_list"
     )]
     pub os_features: Vec<String>,
     /// Variant of the processor: `v7`.
@@ -38,7 +38,7 @@ pub struct Platform {
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "super::json::null_is_default"
+        deserialize_with = "super::json::nulls_in_list"
     )]
     pub features: Vec<String>,
 }

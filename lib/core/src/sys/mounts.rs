@@ -16,7 +16,7 @@ use rustix::mount::{
     fsopen, mount_change, mount_remount, move_mount, open_tree, unmount,
 };
 
-use super::user_namespace::map_owners;
+use super::user_namespace::{map_owners, set_attributes};
 
 /// Gives the calling thread a mount namespace of its own: what it mounts from now on is seen by it
 /// and by the programs that it starts, and is gone with the last of them, however they end.
@@ -97,21 +97,36 @@ pub struct Overlay<'a> {
 #[derive(Debug)]
 pub struct DetachedMount {
     handle: OwnedFd,
-    /// Still to be done when it has its place.
-    make_read_only: bool,
+    /// Flags that it gets when it has its place.
+    remount: MountFlags,
 }
 
 impl DetachedMount {
     pub(super) fn new(handle: OwnedFd) -> DetachedMount {
-        DetachedMount { handle, make_read_only: false }
+        DetachedMount { handle, remount: MountFlags::empty() }
+    }
+
+    /// The same, read-only, where set-id bits, file capabilities and devices have no effect.
+    pub fn into_harmless_view(mut self) -> io::Result<DetachedMount> {
+        let attributes =
+            libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+        match set_attributes(self.handle.as_fd(), attributes, None) {
+            Ok(()) => self.remount = MountFlags::empty(),
+            // Before Linux 5.12 only what has a place can be changed.
+            Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
+                self.remount = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(self)
     }
 
     /// Gives it a place: the directory or file `target`, in the calling thread's mounts.
     pub fn attach(&self, target: &Path) -> io::Result<()> {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         move_mount(&self.handle, "", CWD, target, flags)?;
-        if self.make_read_only {
-            let flags = MountFlags::BIND | MountFlags::RDONLY;
+        if !self.remount.is_empty() {
+            let flags = MountFlags::BIND | self.remount;
             mount_remount(target, flags, c"").inspect_err(|_| drop(detach(target)))?;
         }
         Ok(())
@@ -276,7 +291,8 @@ fn copy_mount(path: &Path) -> Result<OwnedFd, Errno> {
 
 /// Another mount of the directory `path`, read-only if asked for.
 pub fn mount_again(path: &Path, read_only: bool) -> io::Result<DetachedMount> {
-    Ok(DetachedMount { handle: copy_mount(path)?, make_read_only: read_only })
+    let remount = if read_only { MountFlags::RDONLY } else { MountFlags::empty() };
+    Ok(DetachedMount { handle: copy_mount(path)?, remount })
 }
 
 /// Mounts memory on a directory: at most 64 MiB, for its owner alone, without programs.

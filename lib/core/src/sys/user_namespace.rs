@@ -170,11 +170,21 @@ fn pipe() -> io::Result<(File, File)> {
 /// Lets all who look through the detached mount `mount` see the files' owners as `namespace` maps
 /// them: 0 on the disk is what is 0 inside.
 pub(super) fn map_owners(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> io::Result<()> {
+    set_attributes(mount, libc::MOUNT_ATTR_IDMAP, Some(namespace))
+}
+
+/// Sets attributes of the detached mount `mount` (Linux 5.12).
+pub(super) fn set_attributes(
+    mount: BorrowedFd<'_>,
+    attributes: u64,
+    namespace: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
+    let namespace = namespace.map_or(0, |namespace| namespace.as_raw_fd());
     let attributes = libc::mount_attr {
-        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_set: attributes,
         attr_clr: 0,
         propagation: 0,
-        userns_fd: u64::try_from(namespace.as_raw_fd()).unwrap_or(u64::MAX),
+        userns_fd: u64::try_from(namespace).unwrap_or(u64::MAX),
     };
     // SAFETY: the path is an empty C string, and the kernel reads as many bytes as are told.
     #[allow(unsafe_code)]

@@ -51,6 +51,9 @@ pub struct SnapshotOptions {
     /// The user namespace that the tree is for: who owns a file in the layers owns it there.
     /// Possible with overlays alone.
     pub owners: Option<Arc<UserNamespace>>,
+    /// Of a view: set-id bits, file capabilities and devices have no effect, because users of this
+    /// machine reach it.
+    pub harmless: bool,
 }
 
 impl Default for SnapshotOptions {
@@ -60,6 +63,7 @@ impl Default for SnapshotOptions {
             volatile: false,
             method: None,
             owners: None,
+            harmless: false,
         }
     }
 }
@@ -71,6 +75,7 @@ pub struct Snapshot {
     dir: PathBuf,
     form: WhiteoutForm,
     writable: bool,
+    harmless: bool,
     tree: Tree,
 }
 
@@ -132,7 +137,14 @@ impl Snapshot {
             Some(mount) => Tree::Overlay(mount),
             None => Tree::Copy(copy::ensure(&lowers, &dir, &copied, form)?),
         };
-        Ok(Snapshot { lowers, dir, form, writable, tree })
+        let harmless = options.harmless && !writable;
+        let tree = match tree {
+            Tree::Overlay(mount) if harmless => {
+                Tree::Overlay(mount.into_harmless_view().doing(|| "protecting the mount")?)
+            }
+            other => other,
+        };
+        Ok(Snapshot { lowers, dir, form, writable, harmless, tree })
     }
 
     /// Which way was gone.
@@ -151,6 +163,10 @@ impl Snapshot {
             Tree::Overlay(mount) => mount.attach(target).doing(mounting),
             Tree::Copy(path) => {
                 let again = sys::mount_again(path, !self.writable).doing(mounting)?;
+                let again = match self.harmless {
+                    true => again.into_harmless_view().doing(mounting)?,
+                    false => again,
+                };
                 again.attach(target).doing(mounting)
             }
         }

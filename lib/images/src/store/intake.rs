@@ -17,7 +17,7 @@ use std::thread;
 use super::layers::{Form, LayerRecord, TREE, UnpackSettings};
 use crate::blob::{CHUNK, Decoder, Format};
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::layer::{UnpackOptions, UnpackReport, Unpacker};
+use crate::layer::{Rights, UnpackOptions, UnpackReport, Unpacker};
 use crate::spec::{Descriptor, DiffId, Digest, Hasher};
 use crate::sys::{self, Root};
 
@@ -188,6 +188,7 @@ fn unpack_into(
     let options = UnpackOptions {
         whiteouts: settings.form,
         ownership: settings.ownership.clone(),
+        rights: Rights::Keep,
         limits: settings.limits.clone(),
         writers: settings.writers,
     };

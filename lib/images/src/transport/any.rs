@@ -79,6 +79,10 @@ impl Source for AnySource {
         each_source!(self, place => place.open(what).await)
     }
 
+    async fn glance(&self, what: &Descriptor) -> Result<()> {
+        each_source!(self, place => place.glance(what).await)
+    }
+
     async fn open_layer(&self, layer: &Descriptor) -> Result<LayerContent> {
         each_source!(self, place => place.open_layer(layer).await)
     }

@@ -55,6 +55,15 @@ pub trait Source: Send + Sync {
     /// Opens one blob or manifest; whoever reads it to the end knows that it matches.
     fn open(&self, what: &Descriptor) -> impl Future<Output = Result<Blob>> + Send;
 
+    /// Whether content is there in its size, as far as that costs no request; what is looked at is
+    /// not read.
+    ///
+    /// # Errors
+    /// `NotFound`, and `Corrupt` for another size.
+    fn glance(&self, _what: &Descriptor) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
     /// Opens what a layer holds, for whoever wants to look into it: its bytes, or where the place
     /// has them no more, its files as another archive.
     fn open_layer(&self, layer: &Descriptor) -> impl Future<Output = Result<LayerContent>> + Send {

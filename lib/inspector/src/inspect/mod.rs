@@ -16,14 +16,13 @@ mod packages;
 mod report;
 mod sbom;
 mod summary;
-mod template;
 mod tree;
 mod validate;
 mod waste;
 
 pub use base::{Base, Freshness, base, freshness};
 pub use diff::{Diff, DiffOptions, FileChange, ListChange, ValueChange, diff};
-pub use fields::fields;
+pub use fields::{CONFIG_SCHEMA, SCHEMA, fields, skopeo_fields};
 pub use gate::{GateRules, Status, Verdict};
 pub use lines::unified;
 pub use mount::{mount, unmount};
@@ -34,14 +33,13 @@ pub use summary::{
     Blob, Entry, ImageSummary, LayerSummary, ReferrerSummary, StepSummary, Summary, SummaryOptions,
     age, summary,
 };
-pub use template::fill;
 pub use tree::{Tree, tree};
 pub use validate::{Finding, ValidateOptions, Validation, validate};
 pub use waste::{LayerWaste, Waste, WastedFile, waste};
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::spec::{
     Body, Descriptor, Image, ImageConfig, MAX_CONFIG, MAX_INDEX_DEPTH, MAX_MANIFEST, Manifest,
     Platform,
@@ -57,15 +55,27 @@ pub async fn choose<S: Source>(
     root: &Manifest,
     platform: &Platform,
 ) -> Result<Manifest> {
+    let chosen = find(source, root, platform).await?;
+    chosen.ok_or_else(|| none_for(root, platform))
+}
+
+/// The same; `None` when no entry suits.
+async fn find<S: Source>(
+    source: &S,
+    root: &Manifest,
+    platform: &Platform,
+) -> Result<Option<Manifest>> {
     let mut manifest = root.clone();
     for _ in 0..=MAX_INDEX_DEPTH {
-        let Body::Index(index) = manifest.body() else { return Ok(manifest) };
-        let entry = platform.choose(&index.manifests).ok_or_else(|| {
-            Error::not_found(format!("the index {} has no image for {platform}", manifest.digest()))
-        })?;
+        let Body::Index(index) = manifest.body() else { return Ok(Some(manifest)) };
+        let Some(entry) = platform.choose(&index.manifests) else { return Ok(None) };
         manifest = load(source, entry).await?;
     }
     Err(Error::invalid(format!("indexes are nested deeper than {MAX_INDEX_DEPTH}")))
+}
+
+fn none_for(root: &Manifest, platform: &Platform) -> Error {
+    Error::not_found(format!("the index {} has no image for {platform}", root.digest()))
 }
 
 /// Reads a manifest.
@@ -77,7 +87,8 @@ pub async fn load<S: Source>(source: &S, what: &Descriptor) -> Result<Manifest> 
 /// Reads the config of an image and checks it against its manifest.
 ///
 /// # Errors
-/// `Unsupported` for artifacts, which have none.
+/// `Unsupported` for artifacts, which have none; `Corrupt` where it is missing, for the manifest
+/// promises it.
 pub async fn image<S: Source>(source: &S, manifest: Manifest) -> Result<Image> {
     let Some(body) = manifest.as_image() else {
         return Err(Error::unsupported(format!(
@@ -86,7 +97,11 @@ pub async fn image<S: Source>(source: &S, manifest: Manifest) -> Result<Image> {
             manifest.media_type()
         )));
     };
-    let raw = source.open(&body.config).await?.into_bytes(MAX_CONFIG).await?;
+    let read = async { source.open(&body.config).await?.into_bytes(MAX_CONFIG).await };
+    let raw = read.await.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Error::caused(ErrorKind::Corrupt, "the config is missing", error),
+        _ => error,
+    })?;
     let config = ImageConfig::verified(raw, &body.config)?;
     Image::new(manifest, config)
 }

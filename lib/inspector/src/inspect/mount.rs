@@ -3,18 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::layer::Rights;
 use crate::snapshot::{Snapshot, SnapshotOptions};
 use crate::spec::{Digest, Image};
 use crate::store::{Store, UnpackSettings};
 use crate::sys;
 
 /// Mounts `image`, whose layers the store has, at the directory `target`. Its layers stay in the
-/// store until [`unmount`], or until the machine is started anew.
+/// store until [`unmount`], or until the machine is started anew. Only with [`Rights::Keep`] have
+/// set-id bits, file capabilities and devices an effect.
 ///
 /// # Errors
 /// `AlreadyExists` if something of ours is mounted there, `NotFound` if there is no such directory
 /// or a layer is missing.
-pub fn mount(store: &Store, image: &Image, target: &Path) -> Result<()> {
+pub fn mount(store: &Store, image: &Image, target: &Path, rights: Rights) -> Result<()> {
     let target = place(target)?;
     let mounting = || format!("mounting an image at {}", target.display());
     let needs: [Digest; 1] = [image.manifest().digest().clone()];
@@ -22,7 +24,9 @@ pub fn mount(store: &Store, image: &Image, target: &Path) -> Result<()> {
     writer.lease(&needs[0])?;
     let trees = writer.unpack(image, &UnpackSettings::default())?;
     let directory = store.note_mount(&target, &needs)?;
-    let mounted = Snapshot::view(&trees, &directory.join("snapshot"), &SnapshotOptions::default())
+    let options =
+        SnapshotOptions { harmless: rights == Rights::Drop, ..SnapshotOptions::default() };
+    let mounted = Snapshot::view(&trees, &directory.join("snapshot"), &options)
         .and_then(|view| view.mount(&target));
     if mounted.is_err() {
         store.forget_mount(&target)?;

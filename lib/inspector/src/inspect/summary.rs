@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
-use super::{choose, files, image, load};
+use super::{files, find, image, load, none_for};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::{
     Compression, Descriptor, DiffId, Digest, Image, Manifest, MediaType, Platform,
     claimed_compression,
 };
 use crate::transport::Source;
+
+/// Most problems that are named.
+const MAX_PROBLEMS: usize = 100;
 
 /// What is told.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +59,42 @@ pub struct Summary {
     /// What could not be told, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
+    /// Whether something is missing or is not what it claims to be.
+    pub damaged: bool,
+}
+
+impl Summary {
+    fn of(digest: Digest, media_type: MediaType) -> Summary {
+        Summary {
+            digest,
+            media_type,
+            entries: Vec::new(),
+            image: None,
+            artifact_type: None,
+            blobs: Vec::new(),
+            annotations: BTreeMap::new(),
+            referrers: Vec::new(),
+            problems: Vec::new(),
+            damaged: false,
+        }
+    }
+
+    /// A fault of the content is noted, so that the rest can be told.
+    ///
+    /// # Errors
+    /// Any other failure.
+    fn note(&mut self, error: Error) -> Result<()> {
+        use ErrorKind::{Corrupt, Invalid, NotFound, Unsupported};
+        match error.kind() {
+            Corrupt | Invalid | NotFound => self.damaged = true,
+            Unsupported => {}
+            _ => return Err(error),
+        }
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(error.chain());
+        }
+        Ok(())
+    }
 }
 
 /// One entry of an index.
@@ -178,28 +217,29 @@ pub struct StepSummary {
 /// # Errors
 /// `NotFound` for a platform that was asked for and is not there; what the place says.
 pub async fn summary<S: Source>(source: &S, options: &SummaryOptions) -> Result<Summary> {
-    let root = source.read_root().await?;
-    let mut told = Summary {
-        digest: root.digest().clone(),
-        media_type: root.media_type().clone(),
-        entries: root
-            .as_index()
-            .map_or(Vec::new(), |all| all.manifests.iter().map(entry).collect()),
-        image: None,
-        artifact_type: None,
-        blobs: Vec::new(),
-        annotations: annotations(&root).clone(),
-        referrers: Vec::new(),
-        problems: Vec::new(),
+    let root = match source.read_root().await {
+        Ok(root) => root,
+        Err(error) => return unreadable(source, error).await,
     };
+    let mut told = Summary::of(root.digest().clone(), root.media_type().clone());
+    let entries = root.as_index().into_iter().flat_map(|index| &index.manifests);
+    told.entries = entries.map(entry).collect();
+    told.annotations = annotations(&root).clone();
     let platform = options.platform.clone().unwrap_or_else(Platform::host);
-    let chosen = match choose(source, &root, &platform).await {
-        Ok(chosen) => Some(chosen),
-        Err(error) if is_fault(&error, options.platform.is_none()) => {
-            told.problems.push(error.chain());
+    let chosen = match find(source, &root, &platform).await {
+        Ok(Some(chosen)) => Some(chosen),
+        Ok(None) if options.platform.is_some() => return Err(none_for(&root, &platform)),
+        Ok(None) => {
+            told.problems.push(none_for(&root, &platform).chain());
             None
         }
-        Err(error) => return Err(error),
+        Err(error) if error.kind() == ErrorKind::NotFound && options.platform.is_some() => {
+            return Err(error);
+        }
+        Err(error) => {
+            told.note(error)?;
+            None
+        }
     };
     let mut subjects = vec![root.descriptor()];
     if let Some(chosen) = chosen {
@@ -214,11 +254,15 @@ pub async fn summary<S: Source>(source: &S, options: &SummaryOptions) -> Result<
     Ok(told)
 }
 
-/// Whether the content is at fault, so that the rest can be told.
-fn is_fault(error: &Error, may_lack: bool) -> bool {
-    use ErrorKind::{Corrupt, Invalid, NotFound, Unsupported};
-    matches!(error.kind(), Corrupt | Invalid | Unsupported)
-        || (may_lack && error.kind() == NotFound)
+/// What is known of a root manifest that is damaged: what the name stands for.
+async fn unreadable<S: Source>(source: &S, error: Error) -> Result<Summary> {
+    if !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Invalid) {
+        return Err(error);
+    }
+    let Ok(root) = source.resolve().await else { return Err(error) };
+    let mut told = Summary::of(root.digest, root.media_type);
+    told.note(error)?;
+    Ok(told)
 }
 
 async fn describe<S: Source>(
@@ -235,16 +279,30 @@ async fn describe<S: Source>(
         match image(source, chosen).await {
             Ok(image) => {
                 told.image = Some(image_summary(&image, options));
-                return Ok(());
+                return glance(source, &body.layers, told).await;
             }
-            Err(error) if is_fault(&error, true) => told.problems.push(error.chain()),
-            Err(error) => return Err(error),
+            Err(error) => told.note(error)?,
         }
+        glance(source, &body.layers, told).await?;
     } else {
         let kind = body.artifact_type.clone();
         told.artifact_type = Some(kind.unwrap_or_else(|| body.config.media_type.to_string()));
     }
     told.blobs = body.layers.iter().map(blob).collect();
+    Ok(())
+}
+
+/// Notes layers that are missing or of another size, where that is seen without asking a registry.
+async fn glance<S: Source>(source: &S, layers: &[Descriptor], told: &mut Summary) -> Result<()> {
+    for layer in layers {
+        let elsewhere = layer.media_type.as_layer().is_some_and(|layer| layer.foreign);
+        if elsewhere || !layer.urls.is_empty() {
+            continue;
+        }
+        if let Err(error) = source.glance(layer).await {
+            told.note(error.while_doing(format!("layer {}", layer.digest)))?;
+        }
+    }
     Ok(())
 }
 
@@ -278,12 +336,18 @@ async fn sizes<S: Source>(
         .map(Ok::<_, Error>)
         .try_collect()
         .await?;
+    let mut unread = Vec::new();
     for (entry, size) in told.entries.iter_mut().zip(sizes) {
         match size {
             Ok(size) => entry.size = size,
-            Err(error) if is_fault(&error, true) => told.problems.push(error.chain()),
-            Err(error) => return Err(error),
+            Err(error) => unread.push(error),
         }
+    }
+    // An index may be kept without some of its images.
+    for error in unread {
+        let damaged = told.damaged || error.kind() != ErrorKind::NotFound;
+        told.note(error)?;
+        told.damaged = damaged;
     }
     Ok(())
 }

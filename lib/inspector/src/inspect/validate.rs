@@ -221,8 +221,11 @@ impl<S: Source> Pass<'_, S> {
             let layers = body.layers.len();
             self.find(at, format!("the history tells of {made} layers, the manifest of {layers}"));
         }
-        // What BuildKit attests has the form of an image, but its layers are documents.
-        let attests = entry.is_some_and(Descriptor::is_attestation) || !platform.is_known();
+        // Attestations of BuildKit and signatures of cosign have the form of an image, but their
+        // layers are documents.
+        let attests = entry.is_some_and(Descriptor::is_attestation)
+            || !platform.is_known()
+            || body.layers.iter().all(|layer| layer.media_type.as_layer().is_none());
         match Image::new(manifest.clone(), config) {
             Ok(image) => {
                 for layer in image.layers() {

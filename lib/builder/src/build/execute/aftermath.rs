@@ -8,6 +8,7 @@ use super::Builder;
 use super::options::{BuildEvent, Cancel, Failure, OnFailure};
 use super::sandbox::Command;
 use crate::error::{IoContext, Result};
+use crate::layer::Rights;
 use crate::runtime::options::TerminalSize;
 use crate::runtime::{
     Bundle, Control, Outcome, Person, RunOptions, Runtime, Sources, Stream, Streams,
@@ -47,11 +48,11 @@ impl Builder<'_> {
         let making = || format!("making directory {}", kept.display());
         // What is in it may be nobody else's business.
         std::fs::DirBuilder::new().mode(0o700).create(&kept).doing(making)?;
-        let copied = self.copy_tree(&Root::open(root)?, &kept);
+        let copied = self.copy_tree(&Root::open(root)?, &kept, Rights::Keep);
         if copied.is_err() {
             let _ = std::fs::remove_dir_all(&kept);
         }
-        copied.map(|()| kept)
+        copied.map(|_| kept)
     }
 
     /// Runs a shell where the command ran, with all that it had.

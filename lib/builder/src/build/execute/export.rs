@@ -5,9 +5,11 @@ use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use super::super::image::Draft;
-use super::Builder;
+use super::{BuildEvent, Builder};
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::layer::{Ownership, PackOptions, UnpackOptions, Unpacker, WhiteoutForm, pack};
+use crate::layer::{
+    Ownership, PackOptions, Rights, UnpackOptions, UnpackReport, Unpacker, WhiteoutForm, pack,
+};
 use crate::sys::{self, Output, Root, Time};
 
 const BUFFER: usize = 256 << 10;
@@ -19,8 +21,8 @@ pub enum TreeExport {
     Tar(PathBuf),
     /// To standard output, as tar.
     Stdout,
-    /// Into a directory.
-    Directory(PathBuf),
+    /// Into a directory; with [`Rights::Keep`], set-id programs and devices too.
+    Directory(PathBuf, Rights),
 }
 
 impl Builder<'_> {
@@ -36,8 +38,11 @@ impl Builder<'_> {
                     let mut file = File::create(path).doing(writing)?;
                     self.pack_tree(&root, &mut file).doing(writing)
                 }
-                TreeExport::Directory(path) => {
-                    self.copy_tree(&root, path).doing(|| format!("writing {}", path.display()))
+                TreeExport::Directory(path, rights) => {
+                    let writing = || format!("writing {}", path.display());
+                    let report = self.copy_tree(&root, path, *rights).doing(writing)?;
+                    self.tell_left_out(path, *rights, &report);
+                    Ok(())
                 }
             }
         })
@@ -50,7 +55,7 @@ impl Builder<'_> {
     }
 
     /// Through an archive in a pipe, so that whatever packs and unpacks layers copies trees too.
-    pub(super) fn copy_tree(&self, root: &Root, to: &Path) -> Result<()> {
+    pub(super) fn copy_tree(&self, root: &Root, to: &Path, rights: Rights) -> Result<UnpackReport> {
         std::fs::create_dir_all(to).doing(|| "making the directory")?;
         let target = Root::open(to)?;
         let (reader, mut writer) = std::io::pipe().doing(|| "making a pipe")?;
@@ -58,8 +63,8 @@ impl Builder<'_> {
             0 => Ownership::Keep,
             _ => Ownership::Current,
         };
-        let options =
-            UnpackOptions { whiteouts: WhiteoutForm::Apply, ownership, ..UnpackOptions::default() };
+        let whiteouts = WhiteoutForm::Apply;
+        let options = UnpackOptions { whiteouts, ownership, rights, ..UnpackOptions::default() };
         let lost = || Error::new(ErrorKind::Failed, "a thread ended unexpectedly");
         std::thread::scope(|scope| {
             let packing = scope.spawn(move || {
@@ -71,7 +76,26 @@ impl Builder<'_> {
             let unpacked = Unpacker::new(target, options).and_then(|to| to.unpack(reader));
             // What unpacking says is the cause where both fail.
             let packed = packing.join().unwrap_or_else(|_| Err(lost()));
-            unpacked.and(packed)
+            unpacked.and_then(|report| packed.map(|()| report))
         })
+    }
+
+    /// Warns of what the directory has not that the image has.
+    fn tell_left_out(&self, path: &Path, rights: Rights, report: &UnpackReport) {
+        let hint = match rights {
+            Rights::Drop => " (keep-special=true keeps them)",
+            Rights::Keep => "",
+        };
+        let warn = |what: String| {
+            let text = format!("{}: {what}{hint}", path.display());
+            self.reporter.event(BuildEvent::Warning(&text));
+        };
+        if report.stripped_files > 0 {
+            let count = report.stripped_files;
+            warn(format!("{count} files lost set-id bits or capabilities"));
+        }
+        if report.skipped_device_count > 0 {
+            warn(format!("{} device nodes were left out", report.skipped_device_count));
+        }
     }
 }

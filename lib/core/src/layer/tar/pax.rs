@@ -1,11 +1,17 @@
 //! PAX extended header records.
 
+use std::collections::BTreeMap;
+
 use super::header::out_of_range;
 use super::sparse::SparseRecords;
 use crate::error::{Error, Result};
 use crate::sys::{MAX_XATTR_NAME, Time};
 
 const XATTR: &[u8] = b"SCHILY.xattr.";
+/// Most records of one header: no file has so many attributes or holes.
+const MAX_RECORDS: usize = 65_536;
+/// Bytes of all attribute names of one file, each with a NUL: what Linux can list (XATTR_LIST_MAX).
+const MAX_XATTR_NAMES: usize = 64 << 10;
 
 /// What the records of one extended header say. `None` leaves the field of the plain header.
 #[derive(Debug, Default)]
@@ -16,9 +22,11 @@ pub(super) struct Extension {
     pub(super) uid: Option<i64>,
     pub(super) gid: Option<i64>,
     pub(super) mtime: Option<Time>,
-    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) sparse: SparseRecords,
     pub(super) unread: Vec<Vec<u8>>,
+    /// How many records there were.
+    pub(super) records: usize,
 }
 
 impl Extension {
@@ -26,30 +34,18 @@ impl Extension {
     /// empty value takes the earlier one back.
     pub(super) fn parse(body: &[u8]) -> Result<Extension> {
         let mut extension = Extension::default();
-        let mut rest = body;
-        while !rest.is_empty() {
-            let (key, value, after) = split_record(rest)?;
+        extension.records = each_record(body, |key, value| {
             extension.take(key, value).map_err(|error| {
                 error.while_doing(format!("PAX record {:?}", key.escape_ascii().to_string()))
-            })?;
-            rest = after;
+            })
+        })?;
+        let names = extension.xattrs.keys().map(|name| name.len() + 1);
+        if names.sum::<usize>() > MAX_XATTR_NAMES {
+            return Err(Error::invalid(format!(
+                "the names of the extended attributes have more than {MAX_XATTR_NAMES} bytes"
+            )));
         }
-        extension.xattrs.sort();
         Ok(extension)
-    }
-
-    /// Whether it says anything that changes an entry.
-    pub(super) fn is_empty(&self) -> bool {
-        let Extension { path, link, size, uid, gid, mtime, xattrs, sparse, unread } = self;
-        path.is_none()
-            && link.is_none()
-            && size.is_none()
-            && uid.is_none()
-            && gid.is_none()
-            && mtime.is_none()
-            && xattrs.is_empty()
-            && sparse.is_empty()
-            && unread.is_empty()
     }
 
     fn take(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
@@ -77,10 +73,30 @@ impl Extension {
         if name.is_empty() || name.len() > MAX_XATTR_NAME {
             return Err(Error::invalid(format!("attribute name of {} bytes", name.len())));
         }
-        self.xattrs.retain(|(known, _)| known != name);
-        self.xattrs.push((name.to_vec(), value.to_vec()));
+        self.xattrs.insert(name.to_vec(), value.to_vec());
         Ok(())
     }
+}
+
+/// Checks the form of a `g` header's records and returns how many there are. What they say is
+/// ignored, as Docker and podman ignore it.
+pub(super) fn check_global(body: &[u8]) -> Result<usize> {
+    each_record(body, |_, _| Ok(()))
+}
+
+/// Hands out the records of an extended header in order and returns how many there are.
+fn each_record(body: &[u8], mut take: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<usize> {
+    let (mut rest, mut count) = (body, 0);
+    while !rest.is_empty() {
+        count += 1;
+        if count > MAX_RECORDS {
+            return Err(Error::invalid(format!("PAX header with more than {MAX_RECORDS} records")));
+        }
+        let (key, value, after) = split_record(rest)?;
+        take(key, value)?;
+        rest = after;
+    }
+    Ok(count)
 }
 
 /// Splits `LENGTH KEY=VALUE\n` off; the length counts itself and the line feed.
@@ -163,7 +179,32 @@ mod tests {
         let extension = Extension::parse(body).unwrap();
         assert_eq!(extension.path.as_deref(), Some(&b"some/name"[..]));
         assert_eq!(extension.mtime, Some(Time { secs: 1_700_000_000, nanos: 123_456_789 }));
-        assert_eq!(extension.xattrs, [(b"user.a".to_vec(), b"\n\0x".to_vec())]);
+        assert_eq!(extension.xattrs, BTreeMap::from([(b"user.a".to_vec(), b"\n\0x".to_vec())]));
+        assert_eq!(extension.records, 3);
+    }
+
+    fn record(key: &str, value: &str) -> String {
+        let rest = key.len() + value.len() + 3;
+        let length = (rest..).find(|length| rest + length.to_string().len() == *length).unwrap();
+        format!("{length} {key}={value}\n")
+    }
+
+    /// The same attributes over and over, and more than any file has.
+    #[test]
+    fn many_records_cost_no_more_than_few() {
+        let same = record("SCHILY.xattr.user.a", "x").repeat(MAX_RECORDS);
+        let extension = Extension::parse(same.as_bytes()).unwrap();
+        assert_eq!((extension.xattrs.len(), extension.records), (1, MAX_RECORDS));
+        let one_more = same + &record("SCHILY.xattr.user.a", "x");
+        let error = Extension::parse(one_more.as_bytes()).unwrap_err().to_string();
+        assert_eq!(error, "PAX header with more than 65536 records");
+        assert!(check_global(one_more.as_bytes()).is_err());
+        let named = |count: usize| -> String {
+            (0..count).map(|n| record(&format!("SCHILY.xattr.user.{n:026}"), "")).collect()
+        };
+        assert_eq!(Extension::parse(named(2048).as_bytes()).unwrap().xattrs.len(), 2048);
+        let error = Extension::parse(named(2049).as_bytes()).unwrap_err().to_string();
+        assert_eq!(error, "the names of the extended attributes have more than 65536 bytes");
     }
 
     #[test]

@@ -6,15 +6,20 @@ use std::mem;
 use tar::{GnuExtSparseHeader, GnuHeader, Header};
 
 use super::header::{self, Fields, number, out_of_range};
-use super::pax::{Extension, decimal};
+use super::pax::{self, Extension, decimal};
 use super::sparse::{self, Segment, SparseMap};
 use super::{BLOCK, Entry, EntryKind, MAX_EXTENSION};
 use crate::error::{Error, IoContext, Result};
 
+/// PAX records that an archive may have in any case, and for each of its entries. A layer of a
+/// hundred kilobytes can hold billions of them.
+const RECORDS: (u64, u64) = (1 << 20, 16);
+
 /// Reads the entries of an archive in order, from a stream that is never sought.
 ///
 /// [`next_entry`](TarReader::next_entry) after the last entry reads the stream to its very end, so
-/// that a hash or a checksum below sees every byte.
+/// that a hash or a checksum below sees every byte. What follows the end mark is no part of the
+/// archive, as for Go's reader.
 #[derive(Debug)]
 pub struct TarReader<R> {
     input: R,
@@ -28,6 +33,9 @@ pub struct TarReader<R> {
     body: u64,
     padding: u64,
     ended: bool,
+    entries: u64,
+    /// PAX records so far.
+    records: u64,
 }
 
 /// Some content of a file. What lies between chunks, or after the last, is a hole.
@@ -59,6 +67,8 @@ impl<R: BufRead> TarReader<R> {
             body: 0,
             padding: 0,
             ended: false,
+            entries: 0,
+            records: 0,
         }
     }
 
@@ -135,13 +145,16 @@ impl<R: BufRead> TarReader<R> {
     ) -> Result<Option<Entry>> {
         match fields.typeflag {
             b'x' => {
-                let body = self.extension_body(fields.size)?;
-                put_once(&mut pending.pax, Extension::parse(&body)?)?;
+                let extension = Extension::parse(&self.extension_body(fields.size)?)?;
+                self.count_records(extension.records)?;
+                put_once(&mut pending.pax, extension)?;
             }
             b'g' => {
-                let body = self.extension_body(fields.size)?;
-                if !Extension::parse(&body)?.is_empty() || !pending.is_empty() {
-                    return Err(Error::invalid("global PAX header that changes entries"));
+                let records = pax::check_global(&self.extension_body(fields.size)?)?;
+                self.count_records(records)?;
+                // Go's reader would forget the headers before it.
+                if !pending.is_empty() {
+                    return Err(Error::invalid("global PAX header between an entry's headers"));
                 }
             }
             b'L' => {
@@ -157,7 +170,18 @@ impl<R: BufRead> TarReader<R> {
         Ok(None)
     }
 
+    fn count_records(&mut self, count: usize) -> Result<()> {
+        self.records += count as u64;
+        let (always, each) = RECORDS;
+        if self.records > always + each * self.entries {
+            let what = "more PAX records than a million and sixteen for each entry";
+            return Err(Error::invalid(what));
+        }
+        Ok(())
+    }
+
     fn entry(&mut self, fields: Fields, block: &[u8; BLOCK], pending: Pending) -> Result<Entry> {
+        self.entries += 1;
         let had_pax = pending.pax.is_some();
         let pax = pending.pax.unwrap_or_default();
         let mut path = merged(fields.name, pax.path, pending.long_name, "name")?;
@@ -194,7 +218,7 @@ impl<R: BufRead> TarReader<R> {
             gid: id(pax.gid.unwrap_or(fields.gid), "gid")?,
             mtime: pax.mtime.unwrap_or(fields.mtime),
             size,
-            xattrs: pax.xattrs,
+            xattrs: pax.xattrs.into_iter().collect(),
             unread: pax.unread,
         })
     }
@@ -282,13 +306,27 @@ impl<R: BufRead> TarReader<R> {
 
     fn skip_body(&mut self) -> Result<()> {
         self.settle_loan();
-        let mut left = mem::take(&mut self.body) + mem::take(&mut self.padding);
+        let mut left = mem::take(&mut self.body);
         while left > 0 {
             let position = self.position;
             let length = filled(&mut self.input, position)?.len();
             let step = usize::try_from(left).unwrap_or(usize::MAX).min(length);
             self.consume(step);
             left -= step as u64;
+        }
+        self.skip_padding()
+    }
+
+    /// Goes on to the next block. Some writers leave the padding of the last member out.
+    fn skip_padding(&mut self) -> Result<()> {
+        let mut left = usize::try_from(mem::take(&mut self.padding)).unwrap_or_default();
+        while left > 0 {
+            let step = self.peek()?.len().min(left);
+            if step == 0 {
+                break;
+            }
+            self.consume(step);
+            left -= step;
         }
         Ok(())
     }
@@ -324,16 +362,13 @@ impl<R: BufRead> TarReader<R> {
         Ok(None)
     }
 
-    /// Reads to the end of the stream; only zeros may follow the end mark.
+    /// Reads to the end of the stream.
     fn drain(&mut self) -> Result<()> {
         self.ended = true;
         loop {
             let bytes = self.peek()?;
             if bytes.is_empty() {
                 return Ok(());
-            }
-            if !is_zero(bytes) {
-                return Err(Error::invalid("data after the end of the archive"));
             }
             let length = bytes.len();
             self.consume(length);

@@ -5,6 +5,7 @@ use std::io::{self, BufRead};
 use super::super::name::{EntryPath, Meaning, join};
 use super::super::tar::Entry;
 use super::Pass;
+use super::options::Rights;
 use super::tree::{Parent, Purpose};
 use crate::error::{Error, IoContext, Result};
 use crate::sys::{Device, FileKind, Meta};
@@ -40,6 +41,10 @@ impl<R: BufRead> Pass<'_, '_, '_, R> {
         if kind == FileKind::Char && device == Device::default() {
             return Err(Error::invalid("device 0:0, which is a deletion to overlayfs"));
         }
+        if kind != FileKind::Fifo && self.options.rights == Rights::Drop {
+            self.tree.skipped_devices.add(join(&parent.path, name));
+            return Ok(());
+        }
         let made = self.in_free_place(parent, name, &mut || {
             parent.dir.make_node(name, kind, entry.mode & 0o777, device)
         });
@@ -47,7 +52,7 @@ impl<R: BufRead> Pass<'_, '_, '_, R> {
             && error.kind() == io::ErrorKind::PermissionDenied
             && kind != FileKind::Fifo
         {
-            self.tree.skipped_devices.push(join(&parent.path, name));
+            self.tree.skipped_devices.add(join(&parent.path, name));
             return Ok(());
         }
         made.doing(|| "making the device")?;
@@ -84,7 +89,12 @@ impl<R: BufRead> Pass<'_, '_, '_, R> {
         let missing =
             || Error::not_found("there is no such file in this layer").while_doing(shown());
         let from = self.tree.parent(dir, Purpose::Find)?.ok_or_else(missing)?;
-        let found = from.dir.lookup(existing).doing(shown)?.ok_or_else(missing)?;
+        let found = from.dir.lookup(existing).doing(shown)?;
+        if found.is_none() && self.tree.skipped_devices.contains(&join(&from.path, existing)) {
+            self.tree.skipped_devices.add(join(&parent.path, name));
+            return Ok(());
+        }
+        let found = found.ok_or_else(missing)?;
         if found.kind == FileKind::Directory {
             return Err(Error::invalid(format!("{}, a directory", shown())));
         }

@@ -15,7 +15,7 @@ mod tree;
 mod whiteout;
 
 pub use limits::{Limits, Ratio};
-pub use options::UnpackOptions;
+pub use options::{Rights, UnpackOptions};
 pub use report::{DropReason, DroppedXattr, ImpliedDir, UnpackReport};
 
 use std::io::BufRead;
@@ -134,7 +134,10 @@ impl<R: BufRead> Pass<'_, '_, '_, R> {
     fn add(&mut self, path: &EntryPath, entry: Entry) -> Result<()> {
         self.counts.bytes = self.counts.bytes.saturating_add(entry.size);
         self.options.limits.check_bytes(self.counts.bytes)?;
-        let entry = self.without_private_xattrs(path, entry);
+        let mut entry = self.without_private_xattrs(path, entry);
+        if self.options.rights == Rights::Drop && strip(&mut entry) {
+            self.counts.stripped_files += 1;
+        }
         let Some((dir, name)) = path.split() else {
             if entry.kind != EntryKind::Directory {
                 return Err(Error::invalid("the root of a layer can only be a directory"));
@@ -198,4 +201,17 @@ impl<R: BufRead> Pass<'_, '_, '_, R> {
         }
         entry
     }
+}
+
+/// Takes away what gives rights to whoever runs the file; tells whether there was something.
+/// Bits of directories give none.
+fn strip(entry: &mut Entry) -> bool {
+    const SET_ID: u32 = 0o6000;
+    if entry.kind == EntryKind::Directory {
+        return false;
+    }
+    let before = (entry.mode, entry.xattrs.len());
+    entry.mode &= !SET_ID;
+    entry.xattrs.retain(|(name, _)| name != b"security.capability");
+    before != (entry.mode, entry.xattrs.len())
 }

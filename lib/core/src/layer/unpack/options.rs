@@ -4,6 +4,17 @@ use super::super::form::WhiteoutForm;
 use super::super::ids::Ownership;
 use super::limits::Limits;
 
+/// Whether files keep what gives rights on this machine to whoever uses them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rights {
+    /// As the archive has it: for trees that nobody but containers reaches.
+    #[default]
+    Keep,
+    /// Files lose set-user-ID and set-group-ID bits and capabilities, devices are left out: for
+    /// trees that the users of this machine reach.
+    Drop,
+}
+
 /// How a layer is unpacked.
 #[derive(Clone, Debug)]
 pub struct UnpackOptions {
@@ -11,6 +22,8 @@ pub struct UnpackOptions {
     pub whiteouts: WhiteoutForm,
     /// Whom the files belong to.
     pub ownership: Ownership,
+    /// What becomes of set-id bits, capabilities and devices.
+    pub rights: Rights,
     /// What an archive may cost.
     pub limits: Limits,
     /// Threads beside the calling one that write small files. The result is the same for any
@@ -23,6 +36,7 @@ impl Default for UnpackOptions {
         UnpackOptions {
             whiteouts: WhiteoutForm::OverlayTrusted,
             ownership: Ownership::Keep,
+            rights: Rights::Keep,
             limits: Limits::default(),
             writers: 0,
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-/// Attributes that are listed by name; more are only counted.
+/// Attributes and devices that are listed by name; more are only counted.
 const MAX_LISTED: usize = 10_000;
 
 /// What was unpacked, and what the archive had that the tree has not.
@@ -27,8 +27,13 @@ pub struct UnpackReport {
     pub dropped_xattrs: Vec<DroppedXattr>,
     /// How many extended attributes were not set.
     pub dropped_xattr_count: u64,
-    /// Devices that this process may not make, sorted.
+    /// Devices that this process may not make, or that were not wanted, sorted; the first ten
+    /// thousand.
     pub skipped_devices: Vec<Vec<u8>>,
+    /// How many devices were left out.
+    pub skipped_device_count: u64,
+    /// Files that lost set-id bits or capabilities because of [`Rights::Drop`](super::Rights).
+    pub stripped_files: u64,
 }
 
 /// A directory without an entry of its own.
@@ -61,6 +66,32 @@ pub enum DropReason {
     Private,
     /// It stands in a record that no container engine reads.
     Unread,
+}
+
+/// Collects devices that are left out.
+#[derive(Debug, Default)]
+pub(super) struct Skipped {
+    paths: BTreeSet<Vec<u8>>,
+    count: u64,
+}
+
+impl Skipped {
+    pub(super) fn add(&mut self, path: Vec<u8>) {
+        self.count += 1;
+        self.paths.insert(path);
+        if self.paths.len() > MAX_LISTED {
+            self.paths.pop_last();
+        }
+    }
+
+    pub(super) fn contains(&self, path: &[u8]) -> bool {
+        self.paths.contains(path)
+    }
+
+    pub(super) fn report(self, report: &mut UnpackReport) {
+        report.skipped_devices = self.paths.into_iter().collect();
+        report.skipped_device_count = self.count;
+    }
 }
 
 /// Collects dropped attributes from several threads; the result does not depend on their order.

@@ -18,9 +18,6 @@ impl Tree<'_> {
                 .doing(|| format!("finishing directory \"{}\"", path.escape_ascii()))?;
         }
         report.hides_lower_layers = self.hides_lower_layers;
-        report.skipped_devices = self.skipped_devices.clone();
-        report.skipped_devices.sort();
-        report.skipped_devices.dedup();
         report.implied_dirs = self
             .dirs
             .iter()
@@ -31,6 +28,7 @@ impl Tree<'_> {
                 only_whiteouts: plan.origin == Origin::Hollow,
             })
             .collect();
+        self.skipped_devices.report(report);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use super::super::form::WhiteoutForm;
 use super::super::name::{join, split};
 use super::super::tar::Entry;
 use super::options::UnpackOptions;
+use super::report::Skipped;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::sys::{
     Dir, FileKind, Gap, Meta, Root, Time, effective_ids, file_creation_mask, read_xattr,
@@ -88,7 +89,7 @@ pub(super) struct Tree<'a> {
     umask: u32,
     me: (u32, u32),
     pub(super) hides_lower_layers: bool,
-    pub(super) skipped_devices: Vec<Vec<u8>>,
+    pub(super) skipped_devices: Skipped,
 }
 
 impl<'a> Tree<'a> {
@@ -105,7 +106,7 @@ impl<'a> Tree<'a> {
             umask: file_creation_mask(),
             me: effective_ids(),
             hides_lower_layers: false,
-            skipped_devices: Vec::new(),
+            skipped_devices: Skipped::default(),
         };
         if !tree.applies() {
             tree.plan_implied(b"", Origin::Implied)?;

@@ -62,6 +62,24 @@ fn a_type_that_nobody_names_is_guessed() {
     }
 }
 
+/// As Go reads them.
+#[test]
+fn nulls_are_empty_wherever_they_stand() {
+    let nulls = r#","annotations":{"a":null},"subject":null,"artifactType":null"#;
+    let text = image(OCI_CONFIG, nulls)
+        .replace(r#""size":"#, r#""urls":[null],"annotations":{"b":null},"data":null,"size":"#);
+    let manifest = parse(&text, None).unwrap();
+    assert_eq!(manifest.as_image().unwrap().annotations["a"], "");
+    assert_eq!(manifest.as_image().unwrap().config.annotations["b"], "");
+    assert_eq!(manifest.raw(), text.as_bytes());
+    let platform = r#""platform":{"os":null,"architecture":null,"variant":null,"os.features":[null],"features":null},"size":"#;
+    let text = index(&OCI.to_string(), r#","annotations":{"a":null}"#).replace(r#""size":"#, platform);
+    let manifest = parse(&text, None).unwrap();
+    let entry = &manifest.as_index().unwrap().manifests[0];
+    assert_eq!(entry.platform.as_ref().unwrap().os, "");
+    assert_eq!(manifest.as_index().unwrap().annotations["a"], "");
+}
+
 #[test]
 fn names_must_agree() {
     let text = image(OCI_CONFIG, &own_type(&OCI.to_string()));

@@ -280,6 +280,10 @@ impl Source for LayoutSource {
         blocking(move || layout.blob(&what)).await.map(Blob::File)
     }
 
+    async fn glance(&self, what: &Descriptor) -> Result<()> {
+        self.open(what).await.map(drop)
+    }
+
     async fn measure(&self, blob: &Digest) -> Result<u64> {
         let (layout, blob) = (self.layout.clone(), blob.clone());
         blocking(move || layout.files.size(&blob)).await

@@ -18,7 +18,7 @@ use crate::blob::blocking;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::layer::tar::{self, TarWriter};
 use crate::layer::{
-    Ownership, UnpackOptions, UnpackReport, Unpacker, WhiteoutForm, join_path as join,
+    Ownership, Rights, UnpackOptions, UnpackReport, Unpacker, WhiteoutForm, join_path as join,
     split_path as split,
 };
 use crate::spec::Image;
@@ -35,7 +35,8 @@ type Writer = TarWriter<BufWriter<PipeWriter>>;
 /// Puts what the image has at `path` into the directory `into`, under its own name; the root's
 /// content directly. The directory is made if need be.
 ///
-/// Owners are kept where this runs as root. After a failure nothing is left.
+/// Owners are kept where this runs as root; `rights` says what becomes of set-id programs and
+/// devices. After a failure nothing is left.
 ///
 /// # Errors
 /// `NotFound` if the image has no such path, `AlreadyExists` if the directory has that name.
@@ -45,6 +46,7 @@ pub async fn extract<S: Source>(
     merged: &Merged<'_>,
     path: &[u8],
     into: &Path,
+    rights: Rights,
 ) -> Result<UnpackReport> {
     let from = merged.resolve(path, false)?;
     let plan = Plan::new(merged, &from)?;
@@ -53,7 +55,7 @@ pub async fn extract<S: Source>(
     let root = Root::open(into).doing(doing)?;
     refuse_existing(root.dir(), &from).doing(doing)?;
     let place = Place::make(root.dir().try_clone().doing(doing)?).doing(doing)?;
-    let report = transfer(source, image, plan, &place).await.doing(doing)?;
+    let report = transfer(source, image, plan, &place, rights).await.doing(doing)?;
     place.settle().doing(doing)?;
     Ok(report)
 }
@@ -192,13 +194,14 @@ async fn transfer<S: Source>(
     image: &Image,
     plan: Plan<'_>,
     place: &Place,
+    rights: Rights,
 ) -> Result<UnpackReport> {
     let ownership = match sys::effective_uid() {
         0 => Ownership::Keep,
         _ => Ownership::Current,
     };
-    let options =
-        UnpackOptions { whiteouts: WhiteoutForm::Apply, ownership, ..UnpackOptions::default() };
+    let whiteouts = WhiteoutForm::Apply;
+    let options = UnpackOptions { whiteouts, ownership, rights, ..UnpackOptions::default() };
     let unpacker = Unpacker::new(Root::new(place.open()?), options)?;
     let (reading, writing) = std::io::pipe().doing(|| "making a pipe")?;
     let unpack = tokio::task::spawn_blocking(move || {
