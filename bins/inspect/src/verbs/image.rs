@@ -32,7 +32,7 @@ pub async fn image(global: &Global, args: ImageArgs) -> Result<u8> {
             Some(_) => inspect::choose(&found.source, &root, &platform).await.doing(doing)?,
             None => root,
         };
-        return cli::print(manifest.raw()).map(|()| 0);
+        return cli::print_content(manifest.raw()).map(|()| 0);
     }
     let options = summary_options(global, asked, args.full)?;
     let summary = inspect::summary(&found.source, &options).await.doing(doing)?;
@@ -114,7 +114,7 @@ async fn of_config(global: &Global, args: ImageArgs) -> Result<u8> {
     let FoundImage { found, root, image } = find_image(global, &args.one).await?;
     let Some(template) = template else {
         match args.raw {
-            true => cli::print(image.config().raw())?,
+            true => cli::print_content(image.config().raw())?,
             false => render::json(image.config().document())?,
         }
         return Ok(0);

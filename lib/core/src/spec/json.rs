@@ -5,7 +5,7 @@
 //! nesting are refused. Go-compatible output keeps digests equal to what Docker's tools compute.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
