@@ -57,7 +57,7 @@ fn large_manifests_below_an_index() {
     // One long text each, and many small ones.
     layout(&sandbox.work("long"), 20, |n| json!({n.to_string(): "x".repeat(3_900_000)}));
     layout(&sandbox.work("many"), 20, |n| {
-        (0..200_000)
+        (0..100_000)
             .map(|k| (format!("{n}.{k}"), json!("")))
             .collect::<serde_json::Map<_, _>>()
             .into()
@@ -77,11 +77,11 @@ fn large_manifests_below_an_index() {
 fn documents_of_too_many_values() {
     let sandbox = Sandbox::new();
     layout(&sandbox.work("many"), 1, |_| {
-        (0..270_000).map(|k| (k.to_string(), json!(""))).collect::<serde_json::Map<_, _>>().into()
+        (0..140_000).map(|k| (k.to_string(), json!(""))).collect::<serde_json::Map<_, _>>().into()
     });
     let output = sandbox.copy(["oci:many:1", "dir:out"]).run().fails(1);
     assert_flat(&output);
-    output.says("more than 262144 values");
+    output.says("more than 131072 values");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 /// Most values of one document: objects, lists, texts and numbers. Small values cost fifty times
 /// their bytes in memory, so a limit of bytes alone does not bound it.
-const MAX_VALUES: usize = 1 << 18;
+const MAX_VALUES: usize = 1 << 17;
 
 /// Parses one document; `what` names it in errors. Key order is kept.
 pub fn parse_strict(bytes: &[u8], what: &str) -> Result<Value> {
@@ -284,7 +284,7 @@ mod tests {
         let list = |count: usize| format!("[{}0]", "0,".repeat(count - 2));
         assert!(parse_strict(list(MAX_VALUES).as_bytes(), "manifest").is_ok());
         let error = parse_strict(list(MAX_VALUES + 1).as_bytes(), "manifest").unwrap_err();
-        assert!(error.chain().contains("more than 262144 values"), "{}", error.chain());
+        assert!(error.chain().contains("more than 131072 values"), "{}", error.chain());
     }
 
     #[test]

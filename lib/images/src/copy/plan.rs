@@ -23,7 +23,7 @@ const READERS: usize = 8;
 /// Most manifests below one root.
 const MAX_MANIFESTS: usize = 20_000;
 /// Most memory that the manifests and configs of one plan may take, as [`cost`] counts it.
-const MAX_MEMORY: u64 = 48 << 20;
+const MAX_MEMORY: u64 = 40 << 20;
 /// Most bytes of manifests that are parsed at a time, in units of `UNIT`: parsing takes several
 /// times the memory of the result.
 const PARSED_AT_A_TIME: usize = 64;
@@ -227,9 +227,11 @@ struct Planner<'a, S, D> {
     parsing: Semaphore,
 }
 
-/// What something costs in memory that was parsed from `raw` bytes and refers to `children`.
-fn cost(raw: usize, children: usize) -> u64 {
-    raw as u64 * 3 + children as u64 * 1024
+/// What a document of `children` descriptors costs in memory, with its bytes: small values take
+/// much more than their text, and each but the last of its list is followed by a comma.
+fn cost(raw: &[u8], children: usize) -> u64 {
+    let values = raw.iter().filter(|byte| **byte == b',').count();
+    raw.len() as u64 * 2 + values as u64 * 128 + children as u64 * 1024
 }
 
 /// A manifest that an index refers to, not read yet.
@@ -246,7 +248,7 @@ impl<'a, S: Source, D: Sink> Planner<'a, S, D> {
     }
 
     /// Counts what is kept; an index that no machine has room for is refused.
-    fn keep(&self, raw: usize, children: usize) -> Result<()> {
+    fn keep(&self, raw: &[u8], children: usize) -> Result<()> {
         let cost = cost(raw, children);
         if self.memory.fetch_add(cost, Ordering::Relaxed) + cost > MAX_MEMORY {
             return Err(Error::invalid(format!(
@@ -411,7 +413,7 @@ impl<'a, S: Source, D: Sink> Planner<'a, S, D> {
         let _turn = self.turn(descriptor.size).await;
         let blob = self.source.open(descriptor).await?;
         let manifest = Manifest::verified(blob.into_bytes(MAX_MANIFEST).await?, descriptor)?;
-        self.keep(manifest.raw().len(), manifest.children().len())?;
+        self.keep(manifest.raw(), manifest.children().len())?;
         Ok(manifest)
     }
 
@@ -419,7 +421,7 @@ impl<'a, S: Source, D: Sink> Planner<'a, S, D> {
         let _turn = self.turn(image.config.size).await;
         let blob = self.source.open(&image.config).await?;
         let config = ImageConfig::verified(blob.into_bytes(MAX_CONFIG).await?, &image.config)?;
-        self.keep(config.raw().len(), 0)?;
+        self.keep(config.raw(), 0)?;
         Ok(config)
     }
 

@@ -381,9 +381,7 @@ async fn expected(
 fn is_other_protocol(outcome: &Result<Answer, Failure>) -> bool {
     match outcome {
         // What Go's server says to whoever speaks plain HTTP to it; to HEAD, without the text.
-        Ok(answer) => {
-            answer.status() == StatusCode::BAD_REQUEST && answer.place.starts_with("HEAD http://")
-        }
+        Ok(answer) => answer.status() == StatusCode::BAD_REQUEST && answer.url.scheme() == "http",
         Err(failure) => {
             let text = failure.error.chain();
             !failure.heard || text.contains("HTTP request to an HTTPS server")

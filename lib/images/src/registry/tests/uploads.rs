@@ -125,7 +125,7 @@ async fn a_registry_must_have_what_it_took() {
     ] {
         let (server, _) = upload_server(move |request, _, _| match request.method.as_str() {
             "PUT" => Some(reply.clone()),
-            "HEAD" => Some(Reply::new(404)),
+            "HEAD" | "GET" => Some(Reply::new(404)),
             _ => None,
         });
         let repository = repository(options(), server.host(), Access::Push);
