@@ -7,6 +7,7 @@ mod images;
 mod isolation;
 pub mod machine;
 mod many;
+mod mounts;
 mod network;
 mod options;
 mod peers;
