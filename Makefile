@@ -26,7 +26,8 @@ TEST_NEEDS := $(PEER_NEEDS) podman:podman buildah:buildah dockerd:docker.io runc
 	htpasswd:apache2-utils newuidmap:uidmap /bin/busybox:busybox-static jq:jq openssl:openssl \
 	bzip2:bzip2 xz:xz-utils zstd:zstd mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs \
 	getfattr:attr git:git ssh-agent:openssh-client /etc/ssl/certs/ca-certificates.crt:ca-certificates tmux:tmux \
-	chromium:chromium rpmbuild:rpm db5.3_load:db5.3-util ip:iproute2
+	chromium:chromium rpmbuild:rpm db5.3_load:db5.3-util ip:iproute2 nft:nftables \
+	iptables:iptables iptables-legacy:iptables
 # ocidir, one of the independent implementations, links OpenSSL and zlib.
 INTEROP_NEEDS := pkg-config:pkg-config /usr/include/openssl/ssl.h:libssl-dev
 

@@ -100,8 +100,11 @@ fn file_systems_are_as_asked_for() {
     refused.says("bind source path does not exist");
     let twice = machine.run(&["-v", &bind, "--tmpfs", "/mnt"], &["true"]).run().fails(125);
     twice.says("duplicate mount point: /mnt");
-    let script = "echo x > /x || echo ro; echo y > /tmp/y && echo tmp; ls /srv";
-    assert_eq!(machine.shell(&["--read-only"], script), "ro\ntmp\nx\n");
+    let script = "for d in / /tmp/ /run/ /var/tmp/ /dev/shm/; do echo y > ${d}y && echo $d; done \
+                  2>/dev/null; ls /srv";
+    assert_eq!(machine.shell(&["--read-only"], script), "/dev/shm/\nx\n");
+    let memory = ["--read-only", "--read-only-tmpfs"];
+    assert_eq!(machine.shell(&memory, script), "/tmp/\n/run/\n/var/tmp/\n/dev/shm/\nx\n");
     let tmpfs = ["--tmpfs", "/srv:size=1m,mode=1777"];
     assert_eq!(machine.shell(&tmpfs, "ls /srv; df -k /srv | awk 'NR==2 {print $2}'"), "1024\n");
     machine.nothing_left();

@@ -8,6 +8,7 @@ mod isolation;
 mod life;
 pub mod machine;
 mod many;
+mod mounts;
 mod network;
 mod options;
 mod peers;

@@ -2,9 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::Command;
 
 use super::machine::{Machine, need_containers};
+use crate::support::image::layer;
+use crate::support::network::{self, Neighbour};
 
 #[test]
 fn without_a_network_there_is_loopback_alone() {
@@ -22,15 +23,85 @@ fn without_a_network_there_is_loopback_alone() {
 fn the_host_s_network_is_the_host_s() {
     need_containers!();
     let machine = Machine::new();
-    let words =
-        ["--rm", "--network", "host", "app", "sh", "-c", "readlink /proc/self/ns/net; hostname"];
+    let script = "readlink /proc/self/ns/net; hostname; cat /etc/hostname; echo $HOSTNAME";
+    let words = ["--rm", "--network", "host", "app", "sh", "-c", script];
     let out = machine.creel(words).run().success().stdout;
-    let own = std::fs::read_link("/proc/self/ns/net").unwrap();
+    let own = std::fs::read_link("/proc/self/ns/net").unwrap().display().to_string();
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-    let short = out.lines().nth(1).unwrap_or_default();
-    assert!(out.starts_with(&own.display().to_string()), "{out}");
-    // A name of its own all the same, as with Docker: only --uts host shares it.
-    assert!(short.len() == 12 || short == name.trim(), "{out}");
+    let name = name.trim();
+    assert_eq!(out, format!("{own}\n{name}\n{name}\n{name}\n"));
+    // Its files are the host's, byte for byte.
+    for path in ["/etc/hosts", "/etc/resolv.conf"] {
+        let words = ["--rm", "--network", "host", "app", "cat", path];
+        let out = machine.creel(words).run().success().stdout;
+        assert_eq!(out, std::fs::read_to_string(path).unwrap_or_default(), "{path}");
+    }
+    let shared = [
+        "--rm",
+        "--network",
+        "none",
+        "--uts",
+        "host",
+        "app",
+        "sh",
+        "-c",
+        "hostname; cat /etc/hostname",
+    ];
+    assert_eq!(machine.creel(shared).run().success().stdout, format!("{name}\n{name}\n"));
+    let named = ["--rm", "--network", "host", "-h", "zz", "app", "hostname"];
+    assert_eq!(machine.creel(named).run().success().stdout, "zz\n");
+    let dns = [
+        "--rm",
+        "--network",
+        "host",
+        "--dns",
+        "192.0.2.1",
+        "app",
+        "grep",
+        "nameserver",
+        "/etc/resolv.conf",
+    ];
+    assert_eq!(machine.creel(dns).run().success().stdout, "nameserver 192.0.2.1\n");
+}
+
+/// What is no UTF-8 in the host's files spoils its own line alone.
+#[test]
+fn files_of_the_host_are_bytes() {
+    need_containers!();
+    network::own_mounts();
+    let machine = Machine::new();
+    let cover = |path: &str, content: &[u8]| {
+        let name = path.replace('/', "-");
+        let file = machine.sandbox.write(&name, content);
+        network::call("mount", &format!("--bind {} {path}", file.display()));
+    };
+    let resolver = b"nameserver 192.0.2.9 # caf\xe9\n# \xff\xfe\nsearch a.example\n\xe9 x\n";
+    cover("/etc/resolv.conf", resolver);
+    cover("/etc/hosts", b"192.0.2.7 caf\xe9\n192.0.2.8 good\n");
+    let out = machine.shell(&[], "cat /etc/resolv.conf");
+    assert_eq!(out, "nameserver 192.0.2.9\nsearch a.example\n");
+    let count = "wc -c < /etc/resolv.conf; grep -c 'good' /etc/hosts; wc -c < /etc/hosts";
+    let words = ["--rm", "--network", "host", "app", "sh", "-c", count];
+    let out = machine.creel(words).run().success().stdout;
+    assert_eq!(out, format!("{}\n1\n31\n", resolver.len()));
+    // The image's account files as well.
+    let odd = layer()
+        .file("etc/passwd", b"caf\xe9:x:5:5::/:\nroot:x:0:0::/root:\nweb:x:7:7::/:\n")
+        .file("etc/group", b"gr\xfc:x:5:\nwww:x:8:web\n");
+    let machine = Machine::with(super::machine::base().layer(odd));
+    assert_eq!(machine.shell(&["-u", "web"], "id -u; id -G"), "7\n7 8\n");
+    machine.nothing_left();
+}
+
+#[test]
+fn domain_names_are_set() {
+    need_containers!();
+    let machine = Machine::new();
+    let look = "cat /proc/sys/kernel/domainname";
+    assert_eq!(machine.shell(&["--domainname", "nis.example"], look), "nis.example\n");
+    let shared = machine.run(&["--domainname", "x", "--uts", "host"], &["true"]).run().fails(125);
+    shared.says("domainname and the UTS mode");
+    machine.nothing_left();
 }
 
 #[test]
@@ -66,6 +137,7 @@ fn listen() -> (u16, std::thread::JoinHandle<String>) {
 #[test]
 fn a_container_on_the_bridge_reaches_the_host() {
     need_containers!();
+    network::own();
     let machine = Machine::new();
     let (port, asked) = listen();
     let script = format!(
@@ -80,31 +152,19 @@ fn a_container_on_the_bridge_reaches_the_host() {
     assert_eq!(lines[2], address);
     assert_eq!(asked.join().unwrap(), address);
     machine.nothing_left();
-    assert!(!machine.state().join("network/creel0").join(address).exists());
 }
 
 #[test]
 fn what_leaves_the_host_has_the_host_s_address() {
     need_containers!();
     crate::support::peers::need!("ip");
+    network::own();
     let machine = Machine::new();
-    // A machine beside this one: a namespace that knows no way back to containers.
-    let name = format!("creel-test-{}", std::process::id());
-    let (ours, theirs) =
-        (format!("ct{}a", std::process::id()), format!("ct{}b", std::process::id()));
-    let ip = |words: &str| {
-        let status = Command::new("ip").args(words.split(' ')).status().unwrap();
-        assert!(status.success(), "ip {words}");
-    };
-    ip(&format!("netns add {name}"));
-    ip(&format!("link add {ours} type veth peer name {theirs} netns {name}"));
-    ip(&format!("addr add 192.0.2.1/24 dev {ours}"));
-    ip(&format!("link set {ours} up"));
-    ip(&format!("-n {name} addr add 192.0.2.2/24 dev {theirs}"));
-    ip(&format!("-n {name} link set {theirs} up"));
+    // A machine beside this one knows no way back to containers.
+    let lan = Neighbour::new("lan", "192.0.2.1", "192.0.2.2");
+    lan.run("ip route del default");
     let ping = ["--rm", "app", "ping", "-c", "1", "-W", "5", "192.0.2.2"];
     let out = machine.creel(ping).run();
-    ip(&format!("netns del {name}"));
     assert!(out.success().stdout.contains("1 packets received"));
     machine.nothing_left();
 }
@@ -112,6 +172,7 @@ fn what_leaves_the_host_has_the_host_s_address() {
 #[test]
 fn many_containers_at_once_have_addresses_of_their_own() {
     need_containers!();
+    network::own();
     let machine = Machine::new();
     let (volume, meet) = machine.meeting(6);
     let script = format!("ip -o -4 addr show eth0 | awk '{{print $4}}'; {meet}");
@@ -181,19 +242,12 @@ fn serve_names(socket: &std::net::UdpSocket) -> Vec<String> {
 #[test]
 fn names_are_asked_through_the_bridge() {
     need_containers!();
+    network::own();
     let machine = Machine::new();
     let script = "ip route | awk '/default/ {print $3}'";
     let out = machine.creel(["--rm", "app", "sh", "-c", script]).run().success().stdout;
     let gateway: std::net::Ipv4Addr = out.trim().parse().unwrap();
-    // The bridge is the machine's: another test of this kind may be under way.
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    let socket = loop {
-        match std::net::UdpSocket::bind((gateway, 53)) {
-            Ok(socket) => break socket,
-            Err(error) => assert!(std::time::Instant::now() < deadline, "{error}"),
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    };
+    let socket = std::net::UdpSocket::bind((gateway, 53)).unwrap();
     let asked = std::thread::scope(|scope| {
         let server = scope.spawn(|| serve_names(&socket));
         let dns = gateway.to_string();

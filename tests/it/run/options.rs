@@ -129,7 +129,8 @@ fn mounts_have_the_options_that_were_given() {
     let modes =
         machine.shell(&[&memory[..], &["--tmpfs", "/srv"]].concat(), "stat -c %a /t /u /srv");
     assert_eq!(modes, "1777\n750\n751\n");
-    assert_eq!(machine.shell(&["--read-only", "-u", "web"], "echo x > /var/tmp/x; echo $?"), "0\n");
+    let memory = ["--read-only", "--read-only-tmpfs", "-u", "web"];
+    assert_eq!(machine.shell(&memory, "echo x > /var/tmp/x; echo $?"), "0\n");
     // Relative to where one is.
     fs::create_dir(machine.sandbox.work("near")).unwrap();
     fs::write(machine.sandbox.work("near/g"), "near\n").unwrap();

@@ -39,6 +39,7 @@ fn owners(directory: &Path) -> Vec<(PathBuf, u32, u32)> {
 #[test]
 fn files_belong_to_the_same_users_inside() {
     need_containers!();
+    crate::support::network::own();
     let machine = Machine::with(with_owners());
     open(&machine);
     machine.shell(&[], "true");
@@ -65,6 +66,7 @@ fn files_belong_to_the_same_users_inside() {
 #[test]
 fn a_mapped_root_rules_its_own_network_and_nothing_else() {
     need_containers!();
+    crate::support::network::own();
     let machine = Machine::new();
     open(&machine);
     let run = |flags: &[&str], script: &str| {
@@ -201,6 +203,7 @@ fn what_a_mapping_cannot_do_is_said() {
 #[test]
 fn what_was_killed_leaves_nothing_of_its_users() {
     need_containers!();
+    crate::support::network::own();
     let machine = Machine::new();
     open(&machine);
     let words = ["--rm", "--userns=auto", "app", "sleep", "1000"];
