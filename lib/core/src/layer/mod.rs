@@ -21,7 +21,9 @@ pub use diff::{Change, ChangeKind, changes};
 pub use form::WhiteoutForm;
 pub use form::is_private as is_private_xattr;
 pub use ids::{IdMap, IdRange, Ownership};
-pub use name::{EntryPath, Meaning, join as join_path, split as split_path};
+pub use name::{
+    EntryPath, Meaning, OPAQUE, check_added_name, join as join_path, split as split_path,
+};
 pub use pack::{PackOptions, PackReport, pack};
 pub use stack::Stack;
 pub use unpack::{

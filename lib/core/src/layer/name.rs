@@ -9,10 +9,16 @@ use crate::error::{Error, Result};
 pub(super) const WHITEOUT: &[u8] = b".wh.";
 
 /// The name that hides all that lower layers have in its directory.
-pub(super) const OPAQUE: &[u8] = b".wh..wh..opq";
+pub const OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// Names that AUFS used for itself.
 const AUFS: &[u8] = b".wh..wh.";
+
+/// Longest name of an entry, unless the unpacker is told otherwise (bytes).
+pub(super) const MAX_PATH: usize = 4096;
+
+/// Most components of a name, unless the unpacker is told otherwise.
+pub(super) const MAX_DEPTH: usize = 512;
 
 /// Longest component that Linux file systems take.
 const MAX_NAME: usize = 255;
@@ -109,6 +115,20 @@ impl EntryPath {
             }
             Some(name) => Ok(Meaning::Whiteout { dir, name }),
         }
+    }
+}
+
+/// Fails for a name that [`Unpacker`](super::Unpacker) refuses, so that no layer is written that
+/// cannot be read again.
+pub(super) fn check_entry_name(raw: &[u8]) -> Result<()> {
+    EntryPath::parse(raw, MAX_PATH, MAX_DEPTH)?.meaning().map(drop)
+}
+
+/// The same for something that is added: a name that means a deletion fails too.
+pub fn check_added_name(raw: &[u8]) -> Result<()> {
+    match EntryPath::parse(raw, MAX_PATH, MAX_DEPTH)?.meaning()? {
+        Meaning::Add => Ok(()),
+        _ => Err(Error::invalid("a name with .wh. means a deletion in a layer")),
     }
 }
 

@@ -10,7 +10,7 @@ use std::io::{BufWriter, Write};
 
 use super::form::{WhiteoutForm, is_private};
 use super::ids::Ownership;
-use super::name::{OPAQUE, WHITEOUT, join, split};
+use super::name::{OPAQUE, WHITEOUT, check_entry_name, join, split};
 use super::stack::Stack;
 use super::tar::{Entry, EntryKind, TarWriter};
 use crate::error::{Error, IoContext, Result};
@@ -276,6 +276,7 @@ impl<W: Write> Pass<'_, W> {
     }
 
     fn put(&mut self, entry: &Entry) -> Result<()> {
+        check_entry_name(&entry.path)?;
         self.report.entries += 1;
         self.tar.begin(entry)
     }

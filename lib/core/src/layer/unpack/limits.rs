@@ -4,6 +4,7 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::super::name::{MAX_DEPTH, MAX_PATH};
 use crate::error::{Error, Result};
 
 /// Bounds for one archive. Exceeding one is [`Invalid`](crate::ErrorKind::Invalid) and names it.
@@ -39,8 +40,8 @@ impl Default for Limits {
         Limits {
             entries: 4_000_000,
             bytes: 1 << 40,
-            path_bytes: 4096,
-            depth: 512,
+            path_bytes: MAX_PATH,
+            depth: MAX_DEPTH,
             memory: 64 << 20,
             ratio: None,
         }
