@@ -1,20 +1,22 @@
 //! `RUN --mount` of what contexts, stages and images hold.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-use super::super::cache::Key;
+use super::super::cache::{Key, Prints};
 use super::super::context::below;
 use super::super::dockerfile::MountKind;
 use super::super::dockerignore::Ignore;
 use super::super::graph::{Input, Mount};
-use super::super::transfer::{Layout, Owner, Pattern, Placement, select, write};
+use super::super::transfer::{Chosen, Layout, Origin, Owner, Pattern, Placement, select, write};
 use super::inputs::Files;
-use super::mounting::Mounting;
+use super::mounting::{Mounting, Shown};
 use super::{Builder, Context, locked};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::layer::{UnpackOptions, Unpacker, WhiteoutForm};
 use crate::snapshot::{Method, Snapshot, SnapshotOptions};
-use crate::sys::{Root, Time};
+use crate::sys::{self, FileKind, Meta, Root, Time};
 
 impl Builder<'_> {
     /// Adds a mount of any kind.
@@ -31,47 +33,72 @@ impl Builder<'_> {
 
     fn bind(&self, mounting: &mut Mounting<'_>, mount: &Mount) -> Result<()> {
         let from = mount.from.as_ref().unwrap_or(&Input::Context);
-        let directory = match self.directory(from) {
-            Some(context) => self.context(context)?,
+        let part = mount.source.as_deref().unwrap_or("/");
+        let shown = match self.directory(from) {
+            Some(context) => self.context(context, part)?,
             None if *from == Input::Context => {
                 return Err(Error::not_found("there is no build context"));
             }
-            None => {
-                let draft = self.source_draft(from)?;
-                let mounted = self.mounted(&draft)?;
-                let path = mounted.path().to_owned();
-                mounting.trees.push(mounted);
-                path
-            }
+            None => self.image_tree(mounting, from, part)?,
         };
         if mount.read_only {
-            return mounting.part(mount, &directory, true);
+            return mounting.part(mount, &shown, true);
         }
         // What is written is thrown away.
-        let part = mount.source.as_deref().unwrap_or("/");
-        let root = Root::open(&directory)?;
-        if root.open_dir(part.as_bytes()).is_err() {
-            return mounting.part(mount, &directory, true);
-        }
-        let mounted = self.disposable(&below(&directory, part)?)?;
-        let path = mounted.path().to_owned();
-        mounting.trees.push(mounted);
-        mounting.part(&Mount { source: None, ..mount.clone() }, &path, false)
+        let root = Root::open(&shown.directory)?;
+        let opening = || format!("opening {part}");
+        let shown = match root.open_dir(shown.part.as_bytes()) {
+            Ok(_) => {
+                let mounted = self.disposable(&below(&shown.directory, &shown.part)?)?;
+                let directory = mounted.path().to_owned();
+                mounting.trees.push(mounted);
+                Shown { directory, part: "/".to_owned() }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+                self.copied(root.open_file(shown.part.as_bytes()).doing(opening)?)?
+            }
+            Err(_) => shown,
+        };
+        mounting.part(mount, &shown, false)
     }
 
-    /// The context as steps see it: without what is left out of it.
-    fn context(&self, context: &Context) -> Result<PathBuf> {
+    /// A copy of a file that goes with the build.
+    fn copied(&self, mut file: File) -> Result<Shown> {
+        let directory = self.writer.scratch()?;
+        let path = directory.join("file");
+        let copying = || "copying a file that may be written";
+        let meta = Meta::of(&file).doing(copying)?;
+        let mut copy = File::create_new(&path).doing(copying)?;
+        std::io::copy(&mut file, &mut copy).doing(copying)?;
+        sys::set_owner(&copy, meta.uid, meta.gid).doing(copying)?;
+        sys::set_mode(&copy, meta.mode).doing(copying)?;
+        sys::set_time(&copy, meta.mtime).doing(copying)?;
+        Ok(Shown { directory, part: "/file".to_owned() })
+    }
+
+    /// The files of a stage or an image.
+    fn image_tree(&self, mounting: &mut Mounting<'_>, from: &Input, part: &str) -> Result<Shown> {
+        let mounted = self.mounted(&*self.source_draft(from)?)?;
+        let directory = mounted.path().to_owned();
+        mounting.trees.push(mounted);
+        Ok(Shown { directory, part: part.to_owned() })
+    }
+
+    /// Part of the context as steps see it: without what is left out of it.
+    fn context(&self, context: &Context, part: &str) -> Result<Shown> {
         let dir = &context.dir;
         if dir.ignore.patterns().is_empty() {
-            return std::fs::canonicalize(&dir.path).doing(|| "opening the build context");
+            let directory = std::fs::canonicalize(&dir.path);
+            let directory = directory.doing(|| "opening the build context")?;
+            return Ok(Shown { directory, part: part.to_owned() });
         }
-        let all = Pattern { text: ".", exclude: &Ignore::default(), parents: false };
-        let chosen = select(&context.origin, &all)?.unwrap_or_default();
+        let chosen = mounted_part(&context.origin, part)?;
         let owner = Some(Owner::default());
         let placement = Placement { view: None, owner, chmod: None, made_at: Time::default() };
         let mut layout = Layout::new(placement);
-        for chosen in &chosen {
-            layout.place(0, chosen, b"", true, false)?;
+        match chosen.meta.kind {
+            FileKind::Directory => layout.place_content(0, &chosen, b"part")?,
+            _ => layout.place_file(0, &chosen, b"part".to_vec())?,
         }
         let scratch = self.writer.scratch()?;
         let archive = scratch.join("archive");
@@ -83,21 +110,17 @@ impl Builder<'_> {
         let file = std::fs::File::open(&archive).doing(writing)?;
         Unpacker::new(Root::open(&tree)?, options)?.unpack(std::io::BufReader::new(file))?;
         std::fs::remove_file(&archive).doing(writing)?;
-        Ok(tree)
+        Ok(Shown { directory: tree, part: "/part".to_owned() })
     }
 
     /// A copy of what a cache is seeded with.
     fn seed(&self, mounting: &mut Mounting<'_>, mount: &Mount, from: &Input) -> Result<PathBuf> {
+        let part = mount.source.as_deref().unwrap_or("/");
         let seed = match self.directory(from) {
-            Some(context) => self.context(context)?,
-            None => {
-                let mounted = self.mounted(&*self.source_draft(from)?)?;
-                let path = mounted.path().to_owned();
-                mounting.trees.push(mounted);
-                path
-            }
+            Some(context) => self.context(context, part)?,
+            None => self.image_tree(mounting, from, part)?,
         };
-        let part = below(&seed, mount.source.as_deref().unwrap_or("/"))?;
+        let part = below(&seed.directory, &seed.part)?;
         let scratch = self.writer.scratch()?;
         let copied = Snapshot::prepare(
             &[part],
@@ -108,21 +131,41 @@ impl Builder<'_> {
         tree.ok_or_else(|| Error::new(ErrorKind::Failed, "a copy without a tree"))
     }
 
-    /// Adds the content that a bind mount of the context shows to a key.
-    pub(super) fn context_key(
-        &self,
-        key: &mut Key,
-        context: &Context,
-        mount: &Mount,
-    ) -> Result<()> {
-        let text = mount.source.as_deref().unwrap_or("/");
-        let exclude = Ignore::default();
-        let found = select(&context.origin, &Pattern { text, exclude: &exclude, parents: false })?;
-        let found = found.map_err(|missing| {
-            Error::not_found(format!("{} is not in {}", missing.path, context.origin.title))
-        })?;
-        let files = Files { origin: &context.origin, prints: &context.prints, keep_owners: false };
-        let mut prints = locked(&context.prints);
-        found.iter().try_for_each(|chosen| files.add(key, &mut prints, chosen, false))
+    /// Adds the content that a bind mount shows to a key.
+    pub(super) fn mounted_key(&self, key: &mut Key, from: &Input, part: &str) -> Result<()> {
+        if let Some(context) = self.directory(from) {
+            let files =
+                Files { origin: &context.origin, prints: &context.prints, keep_owners: false };
+            return files.add_part(key, part);
+        }
+        let draft = self.source_draft(from)?;
+        self.in_own_mounts(|| {
+            let tree = self.mounted(&draft)?;
+            let origin = Origin::image(Root::open(tree.path())?, &self.title(from));
+            let prints = Mutex::new(Prints::passing());
+            Files { origin: &origin, prints: &prints, keep_owners: true }.add_part(key, part)
+        })
+    }
+}
+
+impl Files<'_> {
+    fn add_part(&self, key: &mut Key, part: &str) -> Result<()> {
+        let chosen = mounted_part(self.origin, part)?;
+        // Of a directory that is mounted its own metadata shows.
+        key.number(u64::from(chosen.meta.mode));
+        if self.keep_owners {
+            key.number(u64::from(chosen.meta.uid)).number(u64::from(chosen.meta.gid));
+        }
+        self.add(key, &mut locked(self.prints), &chosen)
+    }
+}
+
+/// What a mount shows of an origin.
+fn mounted_part(origin: &Origin, part: &str) -> Result<Chosen> {
+    let exclude = Ignore::default();
+    let missing = |path: &str| Error::not_found(format!("{path} is not in {}", origin.title));
+    match select(origin, &Pattern::path(part, &exclude))? {
+        Ok(chosen) => chosen.into_iter().next().ok_or_else(|| missing(part)),
+        Err(found) => Err(missing(&found.path)),
     }
 }

@@ -25,6 +25,13 @@ const AGENT_MODE: u32 = 0o600;
 /// What a cache's directory begins with; only asked where it is not there yet.
 pub(super) type Seed<'s> = &'s dyn Fn(&mut Mounting<'_>) -> Result<PathBuf>;
 
+/// What a bind mount shows.
+pub(super) struct Shown {
+    pub(super) directory: PathBuf,
+    /// The path of it below that directory.
+    pub(super) part: String,
+}
+
 /// Everything that is mounted for one command; taken away when dropped.
 pub(in crate::build) struct Mounting<'a> {
     writer: &'a Writer,
@@ -95,11 +102,14 @@ impl<'a> Mounting<'a> {
     }
 
     /// Part of a directory, held by a handle.
-    pub(super) fn part(&mut self, mount: &Mount, directory: &Path, read_only: bool) -> Result<()> {
+    pub(super) fn part(&mut self, mount: &Mount, shown: &Shown, read_only: bool) -> Result<()> {
         let target = mount.target.clone().unwrap_or_default();
-        let part = mount.source.as_deref().unwrap_or("/");
+        let Shown { directory, part } = shown;
         self.sources.hold_part(&target, directory, part).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::not_found(format!("{part} is not there")),
+            ErrorKind::NotFound => {
+                let part = mount.source.as_deref().unwrap_or("/");
+                Error::not_found(format!("{part} is not there"))
+            }
             _ => error,
         })?;
         let source = MountSource::Bind { path: directory.to_owned(), create: false };

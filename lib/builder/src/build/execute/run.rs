@@ -35,13 +35,24 @@ impl Builder<'_> {
         })?;
         let (options, network) = self.run_options(run, settings)?;
         let mut parts = self.run_parts(draft, run, (&options, network));
-        let key = StepKey { definition: parts.key("run"), inputs: self.run_inputs(run)? };
+        let definition = parts.key("run");
+        // The same images need not be looked into.
+        let by_image = self.images_mounted(run)?;
+        let by_image = by_image.map(|inputs| StepKey { definition: definition.clone(), inputs });
+        if let Some(key) = &by_image
+            && let Some(made) = self.find(key, name.stage)?
+        {
+            draft.push_layer(step, Layer::plain(made.diff_id, made.size), &made.created);
+            return Ok(How::Cached);
+        }
+        let key = StepKey { definition, inputs: self.run_inputs(run)? };
         parts.add("a file that it mounts", |all| {
             all.text(key.inputs.hex());
         });
         let flight = match self.take_off(&key, name)? {
             Ok(flight) => flight,
             Err(made) => {
+                locked(&self.pending).extend(by_image.map(|key| (key, made.clone())));
                 draft.push_layer(step, Layer::plain(made.diff_id, made.size), &made.created);
                 return Ok(How::Cached);
             }
@@ -53,6 +64,7 @@ impl Builder<'_> {
         let made = super::Made { diff_id: diff_id.clone(), size, created: self.now()? };
         draft.push_layer(step, Layer::plain(diff_id, size), &made.created);
         self.remember(&made);
+        locked(&self.pending).extend(by_image.map(|key| (key, made.clone())));
         self.land(flight, key, made)?;
         Ok(How::Made)
     }
@@ -179,18 +191,46 @@ impl Builder<'_> {
         let mut key = Key::new("mounted");
         for mount in run.mounts.iter().filter(|mount| mount.kind == MountKind::Bind) {
             let from = mount.from.as_ref().unwrap_or(&Input::Context);
+            let part = mount.source.as_deref().unwrap_or("/");
             match self.directory(from) {
-                Some(context) => self.context_key(&mut key, context, mount)?,
                 None if *from == Input::Context => {
                     return Err(Error::not_found("there is no build context to mount"));
                 }
-                None => {
+                None if part.trim_matches('/').is_empty() => {
                     let source = self.source_draft(from)?;
                     key.maybe(source.chain().as_ref().map(|chain| chain.0.hex()));
                 }
+                _ => self.mounted_key(&mut key, from, part)?,
             }
         }
         Ok(key.finish())
+    }
+
+    /// The same with whole images in the place of what is mounted of them; `None` where nothing of
+    /// an image is mounted, or all of it.
+    fn images_mounted(&self, run: &Run) -> Result<Option<Digest>> {
+        let context = Input::Context;
+        let binds = || run.mounts.iter().filter(|mount| mount.kind == MountKind::Bind);
+        let binds = || {
+            binds().map(|mount| {
+                let part = mount.source.as_deref().unwrap_or("/");
+                (mount.from.as_ref().unwrap_or(&context), part)
+            })
+        };
+        let is_image = |from: &Input| *from != context && self.directory(from).is_none();
+        if !binds().any(|(from, part)| is_image(from) && !part.trim_matches('/').is_empty()) {
+            return Ok(None);
+        }
+        let mut key = Key::new("mounted images");
+        for (from, part) in binds() {
+            if is_image(from) {
+                let source = self.source_draft(from)?;
+                key.maybe(source.chain().as_ref().map(|chain| chain.0.hex()));
+            } else if self.directory(from).is_some() {
+                self.mounted_key(&mut key, from, part)?;
+            }
+        }
+        Ok(Some(key.finish()))
     }
 
     fn execute(
