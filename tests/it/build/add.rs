@@ -254,7 +254,7 @@ fn repositories_give_the_files_of_a_commit() {
     }
     assert_eq!(
         top(&sandbox, &format!("ADD --chown=1 --chmod=u=rwX,go= {url}#v1:d /e/")),
-        ["e/ 700 1:1 dir", "e/x 600 1:1 \"x\""]
+        ["e/ 755 1:1 dir", "e/x 600 1:1 \"x\""]
     );
     assert_eq!(
         top(&sandbox, &format!("ADD --exclude=d --exclude=r* {url}#v1 /")),

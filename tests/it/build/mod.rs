@@ -2,6 +2,7 @@
 
 mod add;
 mod agent;
+mod archives;
 mod bounds;
 mod buildah;
 mod cache;
@@ -13,9 +14,11 @@ mod files;
 mod flags;
 mod image;
 mod kill;
+mod mounted;
 mod oracle;
 mod plan;
 mod result;
 mod results;
 mod run;
+mod sources;
 mod working;

@@ -124,3 +124,11 @@ pub fn steps(sandbox: &Sandbox, file: &str, args: &[&str]) -> (u64, u64) {
     let out = build(sandbox, &[args, &["--json", "."]].concat()).success().json();
     (out["made"].as_u64().expect("a number"), out["cached"].as_u64().expect("a number"))
 }
+
+/// The files that a Dockerfile on the context `.` makes, all layers together, one line each.
+pub fn tree(sandbox: &Sandbox, file: &str) -> Vec<String> {
+    sandbox.write("work/Dockerfile", file);
+    build(sandbox, &["-q", "-o", "type=tar,dest=../tree.tar", "."]).success();
+    let archive = std::fs::File::open(sandbox.path("tree.tar")).expect("an archive");
+    entries(archive).iter().map(|(path, what)| format!("{path} {what}")).collect()
+}

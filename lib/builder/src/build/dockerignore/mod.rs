@@ -35,6 +35,28 @@ pub struct Pattern {
     matcher: Matcher,
 }
 
+/// One pattern by itself, without the meaning that `!` and `#` have in a file.
+#[derive(Clone, Debug)]
+pub(in crate::build) struct Glob(Matcher);
+
+impl Glob {
+    /// Reads a pattern.
+    pub(in crate::build) fn parse(text: &str) -> Result<Glob, String> {
+        let syntax = || format!("syntax error in pattern {text:?}");
+        Matcher::parse(text).map(Glob).ok_or_else(syntax)
+    }
+
+    /// Whether it fits a whole path.
+    pub(in crate::build) fn matches(&self, path: &[u8]) -> bool {
+        self.0.matches(path)
+    }
+
+    /// Whether it could fit something below a directory.
+    pub(in crate::build) fn may_match_below(&self, directory: &[u8]) -> bool {
+        self.0.may_match_below(directory)
+    }
+}
+
 /// What is wrong with a file, and on which line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IgnoreError {

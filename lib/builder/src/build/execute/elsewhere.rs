@@ -12,7 +12,6 @@ use super::super::dockerignore::Ignore;
 use super::super::fetch::{self, Commit, Git, GitAddress};
 use super::super::graph::{Place, Transfer};
 use super::super::transfer::{Chosen, Origin, Pattern, select};
-use super::archive::unpacked;
 use super::options::Credentials;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::registry::{FetchedFile, FileRequest, Validators, WebAddress};
@@ -67,8 +66,8 @@ pub(in crate::build) struct Brought {
     pub(in crate::build) origin: Origin,
     /// What of it is taken.
     pub(in crate::build) chosen: Vec<Chosen>,
-    /// Whether it was an archive.
-    pub(in crate::build) unpacked: bool,
+    /// Whether it is unpacked if it is an archive.
+    pub(in crate::build) unpack: bool,
 }
 
 impl Elsewhere {
@@ -196,9 +195,8 @@ impl Fetcher<'_> {
                     root = Root::new(opened.doing(opening)?);
                 }
                 let origin = Origin::image(root, &source.address.remote);
-                let all = Pattern { text: ".", exclude, parents: false };
-                let chosen = select(&origin, &all)?.unwrap_or_default();
-                Ok(Brought { origin, chosen, unpacked: false })
+                let chosen = select(&origin, &Pattern::path(".", exclude))?.unwrap_or_default();
+                Ok(Brought { origin, chosen, unpack: false })
             }
         }
     }
@@ -222,11 +220,8 @@ impl Fetcher<'_> {
         let looking = || format!("looking for {}", file.name);
         let name = file.name.clone().into_bytes();
         let meta = origin.root.lookup(&name).doing(looking)?.ok_or_else(|| lost(file))?;
-        let chosen = Chosen { path: name.clone(), name, meta, inside: vec![], above: vec![] };
-        if unpack && let Some((origin, whole)) = unpacked(self.writer, &origin, &chosen)? {
-            return Ok(Brought { origin, chosen: vec![whole], unpacked: true });
-        }
-        Ok(Brought { origin, chosen: vec![chosen], unpacked: false })
+        let chosen = Chosen { path: name.clone(), name, meta, inside: vec![] };
+        Ok(Brought { origin, chosen: vec![chosen], unpack })
     }
 
     fn git(&self, address: &GitAddress) -> Result<Git<'_>> {

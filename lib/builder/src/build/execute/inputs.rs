@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::super::cache::{Key, Prints};
 use super::super::graph::{Chmod, Transfer};
 use super::super::image::Draft;
-use super::super::transfer::{Chosen, Origin};
+use super::super::transfer::{Chosen, Inside, Origin};
 use super::super::view::join;
 use super::elsewhere::Elsewhere;
 use super::explain::Parts;
@@ -98,7 +98,7 @@ impl Builder<'_> {
             for chosen in chosen() {
                 let one = (chosen.path.clone(), chosen.meta);
                 let inside = chosen.inside.iter();
-                let inside = inside.map(|(name, meta)| (join(&chosen.path, name), *meta));
+                let inside = inside.map(|inside| (join(&chosen.path, &inside.path), inside.meta));
                 for (path, meta) in std::iter::once(one).chain(inside) {
                     let print = prints.digest(&files.origin.root, &path, &meta)?;
                     parts.add(format!("/{}", String::from_utf8_lossy(&path)), |key| {
@@ -141,7 +141,7 @@ impl Builder<'_> {
                     key.number(chosen.len() as u64);
                     let Some((files, prints)) = &mut prints else { continue };
                     for chosen in chosen {
-                        files.add(&mut key, prints, chosen, transfer.parents)?;
+                        files.add(&mut key, prints, chosen)?;
                     }
                 }
             }
@@ -152,26 +152,17 @@ impl Builder<'_> {
 
 impl Files<'_> {
     /// Adds one found thing to a key.
-    pub(super) fn add(
-        &self,
-        key: &mut Key,
-        prints: &mut Prints,
-        chosen: &Chosen,
-        parents: bool,
-    ) -> Result<()> {
-        key.number(chosen.above.len() as u64);
-        for (name, path, meta) in &chosen.above {
-            self.add_one(key, prints, name, path, meta)?;
-        }
+    pub(super) fn add(&self, key: &mut Key, prints: &mut Prints, chosen: &Chosen) -> Result<()> {
         // Of a directory only the content is copied.
-        let whole = chosen.meta.kind != FileKind::Directory || parents;
+        let whole = chosen.meta.kind != FileKind::Directory;
         key.number(u64::from(whole));
         if whole {
             self.add_one(key, prints, &chosen.name, &chosen.path, &chosen.meta)?;
         }
         key.number(chosen.inside.len() as u64);
-        for (name, meta) in &chosen.inside {
-            self.add_one(key, prints, name, &join(&chosen.path, name), meta)?;
+        for Inside { path, meta, passed } in &chosen.inside {
+            key.number(u64::from(*passed));
+            self.add_one(key, prints, path, &join(&chosen.path, path), meta)?;
         }
         Ok(())
     }

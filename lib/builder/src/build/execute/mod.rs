@@ -7,7 +7,6 @@
 //! Prints nothing.
 
 mod aftermath;
-mod archive;
 mod binding;
 pub(super) mod changes;
 mod course;

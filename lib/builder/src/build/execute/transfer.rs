@@ -5,14 +5,14 @@ use std::sync::Mutex;
 use super::super::cache::{Key, Prints, StepKey};
 use super::super::diagnostic::Diagnostic;
 use super::super::dockerignore::Ignore;
-use super::super::graph::{Input, Place, Step, Transfer};
+use super::super::graph::{Input, Place, Step, Transfer, has_wildcards};
 use super::super::image::{Draft, Layer};
-use super::super::transfer::{Layout, Missing, Origin, Owner, Pattern, Placement, select};
-use super::super::view::{View, join};
+use super::super::transfer::{Chosen, Layout, Missing, Origin, Owner, Pattern, Placement, select};
+use super::super::view::View;
 use super::elsewhere::Brought;
 use super::inputs::{Files, Taken};
 use super::options::{Failure, StepName};
-use super::pieces::{Laying, Piece};
+use super::pieces::{Laying, Pieces};
 use super::stage::How;
 use super::{BuildResult, Builder, locked};
 use crate::error::{Error, ErrorKind, Result};
@@ -74,14 +74,7 @@ impl Builder<'_> {
         };
         let how = self.in_own_mounts(|| {
             let tree = self.mounted(&source)?;
-            let title = match from {
-                Input::Image(name) => format!("image {name}"),
-                Input::Stage(index) => {
-                    format!("stage {}", self.checked.plan.stages[*index].title(*index))
-                }
-                _ => "what it is copied from".to_owned(),
-            };
-            let origin = Origin::image(crate::sys::Root::open(tree.path())?, &title);
+            let origin = Origin::image(crate::sys::Root::open(tree.path())?, &self.title(from));
             let prints = Mutex::new(Prints::passing());
             let files = Files { origin: &origin, prints: &prints, keep_owners: true };
             self.take_files(draft, step, transfer, name, Some(&files))
@@ -90,6 +83,17 @@ impl Builder<'_> {
             self.land(flight, key, made)?;
         }
         Ok(how)
+    }
+
+    /// What messages call the place that files are taken from.
+    pub(super) fn title(&self, from: &Input) -> String {
+        match from {
+            Input::Image(name) => format!("image {name}"),
+            Input::Stage(index) => {
+                format!("stage {}", self.checked.plan.stages[*index].title(*index))
+            }
+            _ => "what it is copied from".to_owned(),
+        }
     }
 
     fn take_files(
@@ -112,9 +116,13 @@ impl Builder<'_> {
                 continue;
             };
             let Some(files) = files else { continue };
-            let pattern = Pattern { text, exclude: &exclude, parents: transfer.parents };
+            let parents = transfer.parents;
+            let pattern = Pattern { text, exclude: &exclude, parents, plain: false };
             match select(files.origin, &pattern)? {
-                Ok(chosen) => found.push(Taken::Files(chosen)),
+                Ok(chosen) => {
+                    self.warn_of_nothing(text, &chosen, files.origin);
+                    found.push(Taken::Files(chosen));
+                }
                 Err(missing) => return Err(self.missing(step, files.origin, &missing)),
             }
         }
@@ -172,12 +180,19 @@ impl Builder<'_> {
             None if files.is_some_and(|files| files.keep_owners) => None,
             None => Some(Owner::default()),
         };
-        let chosen = || found.iter().flat_map(Taken::files);
-        let all = || chosen().chain(brought.iter().flat_map(|brought| &brought.chosen));
-        let times = all().flat_map(|chosen| {
-            std::iter::once(chosen.meta.mtime).chain(chosen.inside.iter().map(|(_, m)| m.mtime))
-        });
-        let made_at = times.max().unwrap_or_else(|| self.made_at());
+        let mut pieces = Pieces::new(files.map(|files| files.origin));
+        let mut brought = brought.iter();
+        for taken in found {
+            match taken {
+                Taken::Files(chosen) => {
+                    pieces.add(chosen, transfer.add && transfer.unpack != Some(false));
+                }
+                Taken::Elsewhere(_) => {
+                    brought.by_ref().take(1).for_each(|brought| pieces.add_brought(brought));
+                }
+            }
+        }
+        let made_at = pieces.times().max().unwrap_or_else(|| self.made_at());
         let mut layout = Layout::new(Placement {
             view: Some(&view).filter(|_| !transfer.link),
             owner,
@@ -185,56 +200,39 @@ impl Builder<'_> {
             made_at,
         });
         let (target, there) = layout.destination(&transfer.destination)?;
-        let into = there || transfer.destination.ends_with('/');
-        let count = all().count() + transfer.documents.len();
-        if count > 1 && !into && !transfer.parents {
-            return Err(Error::invalid(format!(
-                "{count} files go to {}, which is no directory (end it with a / to make one)",
-                transfer.destination
-            )));
-        }
-        let mut brought = brought.into_iter();
-        let pieces = found.iter().filter_map(|taken| match taken {
-            Taken::Files(chosen) => Some(Piece::Files(chosen)),
-            Taken::Elsewhere(_) => brought.next().map(Piece::Brought),
-        });
         let laying = Laying {
             writer: self.writer,
-            origin: files.map(|files| files.origin),
+            shown: &transfer.destination,
             target: &target,
-            into,
-            parents: transfer.parents,
-            unpack: transfer.add && transfer.unpack != Some(false),
-            owned: transfer.chown.is_some(),
+            into: there || transfer.destination.ends_with('/'),
+            owner: owner.filter(|_| transfer.chown.is_some()),
+            documents: &transfer.documents,
+            made_at,
         };
-        // What is not of the origin, which is the first, comes behind it.
-        let others = laying.lay(&mut layout, pieces)?;
-        for (name, content) in &transfer.documents {
-            let path = match into {
-                true => join(&target, name.as_bytes()),
-                false => target.clone(),
-            };
-            layout.place_bytes(path, content.as_bytes(), 0o644, made_at)?;
-        }
-        // A destination that was asked for is there, even if nothing is in it.
-        if into && count == 0 {
-            layout.ensure(&target)?;
-        }
-        // Without a context, a number is kept free for it all the same.
-        let nothing = others.first();
-        let mut origins: Vec<&Origin> =
-            files.map(|files| files.origin).or(nothing).into_iter().collect();
-        origins.extend(&others);
+        laying.lay(&mut layout, &pieces)?;
         let mut seen = |origin: usize, path: &[u8], meta: &Meta, digest: Digest| {
             if let Some(files) = files.filter(|_| origin == 0) {
                 locked(files.prints).note(path, meta, &digest);
             }
         };
         // Its key is known when its files have been read: once is enough.
-        let made = self.keep_layer(draft, step, layout, &origins, Some(&mut seen))?;
+        let made = self.keep_layer(draft, step, layout, &pieces.origins, Some(&mut seen))?;
         let inputs = self.inputs(transfer, files, found)?;
         locked(&self.pending).push((StepKey { definition, inputs }, made));
         Ok(())
+    }
+
+    /// Tells of a source that means no files, which is no error.
+    fn warn_of_nothing(&self, text: &str, chosen: &[Chosen], origin: &Origin) {
+        if !chosen.is_empty() {
+            return;
+        }
+        let title = &origin.title;
+        let text = match has_wildcards(text) {
+            true => format!("nothing in {title} matches {text}"),
+            false => format!("{text} is left out by --exclude"),
+        };
+        self.reporter.event(super::BuildEvent::Warning(&text));
     }
 
     /// The failure for a source that is not there: what was looked for, where, and why it may be
@@ -247,6 +245,15 @@ impl Builder<'_> {
             problem = problem.hint(match file {
                 "" => format!("the pattern {pattern:?} leaves it out"),
                 file => format!("{file}:{line} leaves it out: {pattern}"),
+            });
+        }
+        if let Some((link, target)) = &missing.link {
+            problem = problem.hint(match *link == missing.path {
+                true => format!("{link} is a symbolic link to {target}"),
+                false => format!(
+                    "{link} is a symbolic link to {target}: --parents follows links in front of \
+                     /./ only"
+                ),
             });
         }
         problem = problem.suggest(missing.nearest.clone());

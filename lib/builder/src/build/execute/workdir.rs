@@ -13,6 +13,9 @@ use crate::spec::{DiffId, Digest};
 use crate::store::Role;
 use crate::sys::Time;
 
+const ROOT_USER: &str = "root:x:0:0::/root:\n";
+const ROOT_GROUP: &str = "root:x:0:\n";
+
 impl Builder<'_> {
     /// Makes the directory with those above it, owned by the user of the moment. One that is there
     /// stays as it is.
@@ -59,9 +62,7 @@ impl Builder<'_> {
         if user.is_empty() {
             return Ok(Owner::default());
         }
-        let accounts =
-            Accounts::new(view.account_file(b"etc/passwd")?, view.account_file(b"etc/group")?);
-        let who = accounts.resolve(user, &[])?;
+        let who = accounts(view)?.resolve(user, &[])?;
         Ok(Owner { uid: who.uid, gid: who.gid })
     }
 
@@ -99,6 +100,13 @@ impl Builder<'_> {
     }
 }
 
+/// The accounts of an image. Where it has no file of them, root is known all the same.
+fn accounts(view: &View) -> Result<Accounts> {
+    let or = |root: &str, content: Vec<u8>| if content.is_empty() { root.into() } else { content };
+    let passwd = or(ROOT_USER, view.account_file(b"etc/passwd")?);
+    Ok(Accounts::new(passwd, or(ROOT_GROUP, view.account_file(b"etc/group")?)))
+}
+
 /// Whom `--chown` means in an image; fails for an owner that is no number and not in it.
 pub(in crate::build) fn named_owner(view: &View, text: &str) -> Result<Owner> {
     let (user, group) = match text.split_once(':') {
@@ -113,8 +121,7 @@ pub(in crate::build) fn named_owner(view: &View, text: &str) -> Result<Owner> {
         (Some(uid), Some(("", _))) => return Ok(Owner { uid, gid: 0 }),
         _ => {}
     }
-    let accounts =
-        Accounts::new(view.account_file(b"etc/passwd")?, view.account_file(b"etc/group")?);
+    let accounts = accounts(view)?;
     let failed = |error: Error| error.while_doing(format!("--chown={text}"));
     match group {
         None => {

@@ -32,6 +32,11 @@ pub(super) fn fits(pattern: &str, name: &[u8]) -> bool {
     }
 }
 
+/// Whether a pattern means anything.
+pub(super) fn is_well_formed(pattern: &str) -> bool {
+    parse(pattern).is_some()
+}
+
 /// A component without wildcards, its escapes taken away.
 pub(super) fn plain(component: &str) -> Option<Vec<u8>> {
     let mut out = String::new();

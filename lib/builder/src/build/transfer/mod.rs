@@ -1,25 +1,37 @@
 //! `COPY` and `ADD`: from files somewhere to a layer's archive, in one pass.
 //!
-//! Owns which files are meant ([`mod@select`]), where they go and what becomes of their metadata
-//! ([`place`]), and the writing of the archive ([`mod@write`]). Uses handles: nothing outside a source's
-//! root can be reached. Promise: equal files, options and lower layers give equal bytes. Does not
-//! know stages, caches or stores.
+//! Owns which files are meant ([`mod@select`]), where they and the members of archives go and what
+//! becomes of their metadata ([`layout`], [`place`], [`archive`]), and the writing of the layer's
+//! archive ([`mod@write`]). Uses handles: nothing outside a source's root can be reached. Promise:
+//! equal files, options and lower layers give equal bytes. Does not know stages, caches or stores.
 
+mod archive;
 mod glob;
+mod layout;
+mod locate;
 mod modes;
 mod place;
 mod select;
+mod walk;
 mod write;
 
 use std::path::Path;
 
-pub(super) use place::{Layout, Owner, Placement};
-pub(super) use select::{Chosen, Missing, Pattern, select};
+pub(super) use archive::{ArchivePlace, lay_out};
+pub(super) use layout::{Layout, Owner, Placement};
+pub(super) use select::{Chosen, Inside, Missing, Pattern, select};
 pub(super) use write::{Seen, write};
 
 use super::dockerignore::Ignore;
 use crate::error::Result;
 use crate::sys::Root;
+
+/// Links that one path may lead through.
+const MAX_LINKS: usize = 40;
+/// Levels of directories; more are an error.
+const MAX_DEPTH: usize = 512;
+/// Most files of one instruction.
+const MAX_FILES: usize = 4_000_000;
 
 /// Where files are taken from.
 pub(super) struct Origin {

@@ -1,24 +1,22 @@
 //! Which files an instruction means.
+//!
+//! A source that is a symbolic link is followed, below the origin's root, whether it is named or
+//! found by a wildcard; links that are found inside a directory stay links. With `--parents` the
+//! source is the directory before `/./` (the root without one), and the rest of it a pattern that
+//! chooses what of that directory is copied, so that links stay links there too.
 
-use std::io;
-
-use super::super::dockerignore::{self, Above, Ignore};
+use super::super::dockerignore::{self, Glob, Ignore};
 use super::super::graph::has_wildcards;
-use super::super::suggest;
 use super::super::view::join;
 use super::Origin;
-use super::glob;
+use super::layout::shown;
+use super::locate::{Finder, malformed, unescaped};
+use super::walk::Walk;
 use crate::error::{Error, IoContext, Result};
-use crate::sys::{Dir, FileKind, Meta};
-
-/// Links that one path may lead through.
-const MAX_LINKS: usize = 40;
-/// Levels of directories; more are an error.
-const MAX_DEPTH: usize = 512;
-/// Most files of one instruction.
-const MAX_FILES: usize = 4_000_000;
+use crate::sys::{FileKind, Meta};
 
 /// What is wanted.
+#[derive(Clone, Copy)]
 pub(in crate::build) struct Pattern<'a> {
     /// The source as written, expanded.
     pub(in crate::build) text: &'a str,
@@ -26,29 +24,41 @@ pub(in crate::build) struct Pattern<'a> {
     pub(in crate::build) exclude: &'a Ignore,
     /// `--parents`.
     pub(in crate::build) parents: bool,
+    /// Whether the text is a path that has no wildcards whatever is in it.
+    pub(in crate::build) plain: bool,
 }
 
-/// A directory that is kept of a path: its name at the destination, where it is, its metadata.
-pub(in crate::build) type Kept = (Vec<u8>, Vec<u8>, Meta);
+impl<'a> Pattern<'a> {
+    /// What stands at a path.
+    pub(in crate::build) fn path(text: &'a str, exclude: &'a Ignore) -> Pattern<'a> {
+        Pattern { text, exclude, parents: false, plain: true }
+    }
+}
+
+/// Something in a directory that was found.
+#[derive(Clone, Debug)]
+pub(in crate::build) struct Inside {
+    /// Below the directory.
+    pub(in crate::build) path: Vec<u8>,
+    pub(in crate::build) meta: Meta,
+    /// A directory that is only on the way to what was chosen.
+    pub(in crate::build) passed: bool,
+}
 
 /// Something that was found.
 #[derive(Clone, Debug)]
 pub(in crate::build) struct Chosen {
     /// Where it really is, below the root, no part of it a link.
     pub(in crate::build) path: Vec<u8>,
-    /// What it is called at the destination; below it, with `--parents`, all that is kept of its
-    /// path.
+    /// What it is called at the destination.
     pub(in crate::build) name: Vec<u8>,
     pub(in crate::build) meta: Meta,
-    /// What is in it, parents first, if it is a directory: the path below it and the metadata.
-    pub(in crate::build) inside: Vec<(Vec<u8>, Meta)>,
-    /// Directories above it that are kept, the highest first (`--parents`): name at the
-    /// destination, path and metadata.
-    pub(in crate::build) above: Vec<Kept>,
+    /// What is chosen in it, parents first, if it is a directory.
+    pub(in crate::build) inside: Vec<Inside>,
 }
 
-/// Why a source without wildcards was not found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a source was not found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::build) struct Missing {
     /// The path that was looked for.
     pub(in crate::build) path: String,
@@ -56,35 +66,33 @@ pub(in crate::build) struct Missing {
     pub(in crate::build) ignored_by: Option<(String, usize)>,
     /// Something there that is called almost the same.
     pub(in crate::build) nearest: Option<String>,
+    /// The symbolic link that is the reason: its path and what it says.
+    pub(in crate::build) link: Option<(String, String)>,
 }
 
-/// Finds what a source means: in byte order where it has wildcards, which may match nothing.
-pub(in crate::build) fn select(
-    origin: &Origin,
-    wanted: &Pattern<'_>,
-) -> Result<std::result::Result<Vec<Chosen>, Missing>> {
-    let (pivot, text) = match wanted.text.split_once("/./").filter(|_| wanted.parents) {
-        Some((pivot, rest)) => (within(pivot), rest),
-        None => (String::new(), wanted.text),
-    };
-    let pattern = match (pivot.is_empty(), within(text)) {
-        (true, text) => text,
-        (false, text) if text.is_empty() => pivot.clone(),
-        (false, text) => format!("{pivot}/{text}"),
-    };
-    let finder = Finder { origin, wanted, pivot: pivot.as_bytes() };
-    if !has_wildcards(&pattern) {
-        let path = unescaped(&pattern);
-        return match finder.found(&path)? {
-            Some(chosen) => Ok(Ok(vec![chosen])),
-            None => Ok(Err(finder.missing(&path)?)),
-        };
+/// What came of looking for a source.
+pub(in crate::build) type Found = std::result::Result<Vec<Chosen>, Missing>;
+
+/// Finds what a source means: in byte order where it has wildcards, which may match nothing. What
+/// `--exclude` leaves out is not found, but not missing either.
+pub(in crate::build) fn select(origin: &Origin, wanted: &Pattern<'_>) -> Result<Found> {
+    let finder = Finder { origin, exclude: wanted.exclude };
+    if wanted.parents {
+        return finder.parents(wanted.text);
     }
-    let mut paths = Vec::new();
-    finder.matching(&pattern, &mut paths)?;
+    let pattern = within(wanted.text);
+    if wanted.plain {
+        return finder.named(pattern.as_bytes());
+    }
+    if !has_wildcards(&pattern) {
+        return finder.named(&unescaped(&pattern));
+    }
     let mut out = Vec::new();
-    for path in paths {
-        out.extend(finder.found(&path)?);
+    for path in finder.matching(&pattern)? {
+        match finder.matched(&path)? {
+            Ok(found) => out.extend(found),
+            Err(missing) => return Ok(Err(missing)),
+        }
     }
     Ok(Ok(out))
 }
@@ -94,271 +102,107 @@ fn within(path: &str) -> String {
     dockerignore::clean(&format!("/{path}"))[1..].to_owned()
 }
 
-fn unescaped(pattern: &str) -> Vec<u8> {
-    let parts = pattern.split('/');
-    let plain = |part: &str| glob::plain(part).unwrap_or_else(|| part.as_bytes().to_vec());
-    parts.map(plain).collect::<Vec<_>>().join(&b'/')
-}
-
-struct Finder<'a> {
-    origin: &'a Origin,
-    wanted: &'a Pattern<'a>,
-    pivot: &'a [u8],
-}
-
 impl Finder<'_> {
-    /// What stands at a path, links followed; `None` for nothing and for what is left out.
-    fn found(&self, path: &[u8]) -> Result<Option<Chosen>> {
+    /// What stands at a path.
+    fn named(&self, path: &[u8]) -> Result<Found> {
+        Ok(self.found(path)?.map(|chosen| chosen.into_iter().collect()))
+    }
+
+    /// What stands at a path that a wildcard found. What an ignore file leaves out was not there
+    /// to be found, but a link that leads nowhere was.
+    fn matched(&self, path: &[u8]) -> Result<Found> {
+        if self.origin.ignore.excluded_by(path).is_some() && self.is_link(path) {
+            return Ok(Ok(Vec::new()));
+        }
+        match self.named(path)? {
+            Err(missing) if missing.link.is_none() => Ok(Ok(Vec::new())),
+            found => Ok(found),
+        }
+    }
+
+    /// What stands at a path, links followed; nothing for what `--exclude` leaves out.
+    fn found(&self, path: &[u8]) -> Result<std::result::Result<Option<Chosen>, Missing>> {
         let looking = || format!("looking for {} in {}", shown(path), self.origin.title);
-        let Some((real, meta)) = self.resolve(path).doing(looking)? else { return Ok(None) };
-        let left_out = self.origin.ignore.excluded_by(&real).is_some() && !real.is_empty();
-        let name = match self.wanted.parents {
-            true => below(self.pivot, path).to_vec(),
-            false => path.rsplit(|&b| b == b'/').next().unwrap_or_default().to_vec(),
+        let Some((real, meta)) = self.resolve(path).doing(looking)? else {
+            return self.missing(path).map(Err);
         };
-        let mut inside = Vec::new();
-        if meta.kind == FileKind::Directory {
-            if left_out && !self.origin.ignore.may_take_back_below(&real) {
-                return Ok(None);
-            }
-            let mut walk = Walk {
-                origin: self.origin,
-                exclude: self.wanted.exclude,
-                base: &real,
-                // With `--parents`, patterns are about the path that is kept.
-                prefix: if self.wanted.parents { name.as_slice() } else { b"" },
-                out: &mut inside,
-            };
-            let dir = self.origin.root.open_dir_plain(&real).doing(looking)?;
-            let above =
-                (above(&self.origin.ignore, &real), above(self.wanted.exclude, walk.prefix));
-            walk.directory(&dir, b"", above, 0).doing(looking)?;
-            if left_out && inside.is_empty() {
-                return Ok(None);
-            }
-        } else if left_out || self.wanted.exclude.excluded_by(&name).is_some() {
-            return Ok(None);
+        let ignore = &self.origin.ignore;
+        let left_out = !real.is_empty() && ignore.excluded_by(&real).is_some();
+        let may_have_more = meta.kind == FileKind::Directory && ignore.may_take_back_below(&real);
+        // A link that is left out is not there to be followed.
+        let link_left_out =
+            real != path && ignore.excluded_by(path).is_some() && self.is_link(path);
+        if left_out && !may_have_more || link_left_out {
+            return self.missing(path).map(Err);
         }
-        let above = match self.wanted.parents {
-            true => self.kept_parents(path, &name).doing(looking)?,
-            false => Vec::new(),
-        };
-        Ok(Some(Chosen { path: real, name, meta, inside, above }))
-    }
-
-    fn kept_parents(&self, path: &[u8], name: &[u8]) -> io::Result<Vec<Kept>> {
-        let mut out = Vec::new();
-        let cut = path.len() - name.len();
-        for end in (0..name.len()).filter(|&end| name[end] == b'/') {
-            if let Some((real, meta)) = self.resolve(&path[..cut + end])? {
-                out.push((name[..end].to_vec(), real, meta));
-            }
-        }
-        Ok(out)
-    }
-
-    /// Where a path leads inside the root, and what is there.
-    fn resolve(&self, path: &[u8]) -> io::Result<Option<(Vec<u8>, Meta)>> {
-        let root = &self.origin.root;
-        let mut ahead: Vec<Vec<u8>> = parts(path).rev().map(<[u8]>::to_vec).collect();
-        let mut here: Vec<u8> = Vec::new();
-        let mut meta = root.dir().meta()?;
-        let mut links = 0;
-        while let Some(name) = ahead.pop() {
-            if name == b".." {
-                here.truncate(here.iter().rposition(|&b| b == b'/').unwrap_or(0));
-                meta = root.open_dir_plain(&here)?.meta()?;
-                continue;
-            }
-            if meta.kind != FileKind::Directory {
-                return Ok(None);
-            }
-            let dir = root.open_dir_plain(&here)?;
-            let Some(found) = dir.lookup(&name)? else { return Ok(None) };
-            if found.kind != FileKind::Symlink {
-                here = join(&here, &name);
-                meta = found;
-                continue;
-            }
-            links += 1;
-            if links > MAX_LINKS {
-                return Err(io::Error::other("too many symbolic links"));
-            }
-            let target = dir.read_link(&name)?;
-            if target.starts_with(b"/") {
-                here.clear();
-            }
-            meta = root.open_dir_plain(&here)?.meta()?;
-            ahead.extend(parts(&target).rev().map(<[u8]>::to_vec));
-        }
-        Ok(Some((here, meta)))
-    }
-
-    /// The paths that a pattern fits, in byte order.
-    fn matching(&self, pattern: &str, out: &mut Vec<Vec<u8>>) -> Result<()> {
-        let components: Vec<&str> = pattern.split('/').collect();
-        let fixed = components.iter().take_while(|part| !has_wildcards(part)).count();
-        let base = unescaped(&components[..fixed].join("/"));
-        let looking = || format!("looking for {pattern} in {}", self.origin.title);
-        let Some((real, meta)) = self.resolve(&base).doing(looking)? else { return Ok(()) };
+        let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default().to_vec();
+        let mut chosen = Chosen { path: real, name, meta, inside: Vec::new() };
         if meta.kind != FileKind::Directory {
-            return Ok(());
+            let excluded = self.exclude.excluded_by(&chosen.name).is_some();
+            return Ok(Ok(Some(chosen).filter(|_| !excluded)));
         }
-        let dir = self.origin.root.open_dir_plain(&real).doing(looking)?;
-        self.descend(&dir, &base, &components[fixed..], 0, out).doing(looking)?;
-        out.sort();
-        out.dedup();
-        Ok(())
+        chosen.inside = self.content(&chosen.path, None).doing(looking)?;
+        match left_out && chosen.inside.is_empty() {
+            true => self.missing(path).map(Err),
+            false => Ok(Ok(Some(chosen))),
+        }
     }
 
-    fn descend(
-        &self,
-        dir: &Dir,
-        path: &[u8],
-        pattern: &[&str],
-        depth: usize,
-        out: &mut Vec<Vec<u8>>,
-    ) -> io::Result<()> {
-        let Some((first, rest)) = pattern.split_first() else { return Ok(()) };
-        let any_depth = *first == "**" && self.wanted.parents;
-        if depth > MAX_DEPTH || out.len() > MAX_FILES {
-            return Err(io::Error::other("too many files or levels"));
-        }
-        if any_depth && !rest.is_empty() {
-            self.descend(dir, path, rest, depth + 1, out)?;
-        }
-        for entry in dir.entries()? {
-            let next = join(path, &entry.name);
-            if any_depth {
-                if rest.is_empty() {
-                    out.push(next.clone());
-                }
-            } else if !glob::fits(first, &entry.name) {
-                continue;
-            } else if rest.is_empty() {
-                out.push(next);
-                continue;
-            }
-            let deeper = if any_depth { pattern } else { rest };
-            if dir.lookup(&entry.name)?.is_some_and(|meta| meta.kind == FileKind::Directory) {
-                self.descend(&dir.open_dir(&entry.name)?, &next, deeper, depth + 1, out)?;
-            }
-        }
-        Ok(())
+    /// What of a directory is wanted.
+    fn content(&self, directory: &[u8], include: Option<&Glob>) -> Result<Vec<Inside>> {
+        let mut walk = Walk::new(self.origin, self.exclude, directory, include);
+        walk.run()?;
+        Ok(walk.inside)
     }
 
-    fn missing(&self, path: &[u8]) -> Result<Missing> {
-        let real = self.resolve(path).ok().flatten();
-        let about = real.as_ref().map_or(path, |(real, _)| real);
-        let by = self.origin.ignore.excluded_by(about).or(self.wanted.exclude.excluded_by(path));
-        let (parent, name) = match path.iter().rposition(|&b| b == b'/') {
-            Some(slash) => (&path[..slash], &path[slash + 1..]),
-            None => (&b""[..], path),
+    /// What `--parents` keeps the paths of.
+    fn parents(&self, text: &str) -> Result<Found> {
+        let (pivot, pattern) = match text.split_once("/./") {
+            Some((pivot, pattern)) => (within(pivot), within(pattern)),
+            None => (String::new(), within(text)),
         };
-        let mut names: Vec<String> = Vec::new();
-        if let Ok(entries) = self.origin.root.open_dir(parent).and_then(|dir| dir.entries()) {
-            names = entries.into_iter().filter_map(|e| String::from_utf8(e.name).ok()).collect();
-            names.sort();
+        let glob = Glob::parse(&pattern).map_err(|problem| malformed(text, &problem))?;
+        let include = (!pattern.is_empty()).then_some(&glob);
+        let mut out = Vec::new();
+        if has_wildcards(&pivot) {
+            for base in self.matching(&pivot)? {
+                if let Ok(Some(chosen)) = self.below_pivot(&base, include)? {
+                    out.push(chosen);
+                }
+            }
+            return Ok(Ok(out));
         }
-        let nearest = suggest::nearest(
-            &String::from_utf8_lossy(name),
-            names.iter().map(String::as_str),
-            true,
-        );
-        let parent = String::from_utf8_lossy(parent);
-        Ok(Missing {
-            path: shown(path),
-            ignored_by: by.filter(|_| real.is_some()).map(|by| (by.text.clone(), by.line)),
-            nearest: nearest.filter(|_| real.is_none()).map(|name| match parent.is_empty() {
-                true => name,
-                false => format!("{parent}/{name}"),
-            }),
-        })
+        let base = unescaped(&pivot);
+        match self.below_pivot(&base, include)? {
+            Ok(Some(chosen)) => out.push(chosen),
+            Ok(None) => return Err(Error::invalid(format!("{} is not a directory", shown(&base)))),
+            Err(missing) => return Ok(Err(missing)),
+        }
+        let plain = !has_wildcards(&pattern) && out.iter().all(|chosen| chosen.inside.is_empty());
+        if let Some(chosen) = out.first().filter(|_| plain) {
+            let path = join(&chosen.path, &unescaped(&pattern));
+            if let Some(missing) = self.missing_below(&chosen.path, &path)? {
+                return Ok(Err(missing));
+            }
+        }
+        Ok(Ok(out))
     }
-}
 
-fn above(ignore: &Ignore, path: &[u8]) -> Above {
-    let mut above = Above::default();
-    for end in (1..=path.len()).filter(|&end| end == path.len() || path[end] == b'/') {
-        ignore.step(&path[..end], &mut above);
-    }
-    above
-}
-
-/// What is left of a path below another.
-fn below<'p>(pivot: &[u8], path: &'p [u8]) -> &'p [u8] {
-    let rest = path.strip_prefix(pivot).unwrap_or(path);
-    rest.strip_prefix(b"/").unwrap_or(rest)
-}
-
-fn parts(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    path.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".")
-}
-
-fn shown(path: &[u8]) -> String {
-    format!("/{}", String::from_utf8_lossy(path))
-}
-
-/// Collects what is in a directory.
-struct Walk<'a> {
-    origin: &'a Origin,
-    exclude: &'a Ignore,
-    base: &'a [u8],
-    prefix: &'a [u8],
-    out: &'a mut Vec<(Vec<u8>, Meta)>,
-}
-
-impl Walk<'_> {
-    fn directory(
-        &mut self,
-        dir: &Dir,
+    /// What is wanted of the directory at a path, links in the path followed; nothing if it is
+    /// none.
+    fn below_pivot(
+        &self,
         path: &[u8],
-        above: (Above, Above),
-        depth: usize,
-    ) -> Result<()> {
-        if depth > MAX_DEPTH {
-            return Err(Error::unsupported(format!("more than {MAX_DEPTH} levels")));
+        include: Option<&Glob>,
+    ) -> Result<std::result::Result<Option<Chosen>, Missing>> {
+        let looking = || format!("looking for {} in {}", shown(path), self.origin.title);
+        let Some((real, meta)) = self.resolve(path).doing(looking)? else {
+            return self.missing(path).map(Err);
+        };
+        if meta.kind != FileKind::Directory {
+            return Ok(Ok(None));
         }
-        let reading = || format!("reading {}", shown(&join(self.base, path)));
-        let mut entries = dir.entries().doing(reading)?;
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        for entry in entries {
-            let inner = join(path, &entry.name);
-            let mut above = above.clone();
-            let (whole, kept) = (join(self.base, &inner), join(self.prefix, &inner));
-            let ignore = &self.origin.ignore;
-            let left_out = ignore.step(&whole, &mut above.0).is_some();
-            let excluded = self.exclude.step(&kept, &mut above.1).is_some();
-            let examining = || format!("examining {}", shown(&whole));
-            if left_out || excluded {
-                let is_directory = match entry.kind {
-                    Some(kind) => kind == FileKind::Directory,
-                    None => dir
-                        .lookup(&entry.name)
-                        .doing(examining)?
-                        .is_some_and(|meta| meta.kind == FileKind::Directory),
-                };
-                let back = (!left_out || ignore.may_take_back_below(&whole))
-                    && (!excluded || self.exclude.may_take_back_below(&kept));
-                if !is_directory || !back {
-                    continue;
-                }
-            }
-            let Some(meta) = dir.lookup(&entry.name).doing(examining)? else { continue };
-            let at = self.out.len();
-            if at > MAX_FILES {
-                return Err(Error::unsupported("more than 4000000 files"));
-            }
-            self.out.push((inner.clone(), meta));
-            if meta.kind == FileKind::Directory {
-                let below = dir.open_dir(&entry.name).doing(examining)?;
-                self.directory(&below, &inner, above, depth + 1)?;
-                // A directory that is left out is there for what comes back below it only.
-                if (left_out || excluded) && self.out.len() == at + 1 {
-                    self.out.truncate(at);
-                }
-            }
-        }
-        Ok(())
+        let inside = self.content(&real, include).doing(looking)?;
+        Ok(Ok(Some(Chosen { path: real, name: Vec::new(), meta, inside })))
     }
 }

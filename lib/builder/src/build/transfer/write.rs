@@ -2,15 +2,22 @@
 
 use std::collections::HashMap;
 use std::io::{BufWriter, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use super::super::view::Toc;
-use super::place::{Content, Layout, Placed};
+use super::archive::Member;
+use super::layout::{Content, Layout, Placed};
 use super::{Origin, is_for_images};
 use crate::blob::{CHUNK, HashBeside};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::layer::tar::{Entry, EntryKind, TarWriter};
+use crate::layer::{OPAQUE, check_added_name};
 use crate::spec::{Algorithm, Digest};
 use crate::sys::{Dir, FileKind, Meta, Time, read_xattrs};
+
+/// Of a file that names accounts, no more than this is kept (bytes).
+const MAX_ACCOUNTS: usize = 4 << 20;
 
 /// Told of every file's content: the origin's number, its path, what it was when it was opened,
 /// and its digest.
@@ -40,6 +47,7 @@ pub(in crate::build) fn write<'a>(
         latest,
         seen,
         links: HashMap::new(),
+        members: HashMap::new(),
         parent: None,
         written: Written::default(),
         buffer: Vec::with_capacity(CHUNK),
@@ -47,6 +55,9 @@ pub(in crate::build) fn write<'a>(
     for (path, placed) in layout.entries {
         let adding = || format!("adding /{}", String::from_utf8_lossy(&path));
         pass.entry(&path, &placed).doing(adding)?;
+        if layout.opaque.contains(&path) {
+            pass.hide_lower(&path).doing(adding)?;
+        }
     }
     pass.written.dropped = layout.dropped;
     let (mut out, _) = pass.tar.finish()?;
@@ -61,6 +72,8 @@ struct Pass<'a, W: Write> {
     seen: Option<Seen<'a>>,
     /// Where the content of files with several names is.
     links: HashMap<(usize, u64, u64), Vec<u8>>,
+    /// The same for members of archives.
+    members: HashMap<*const Member, Vec<u8>>,
     /// The directory that was read last: origin and path.
     parent: Option<(usize, Vec<u8>, Dir)>,
     written: Written,
@@ -96,8 +109,60 @@ impl<W: Write> Pass<'_, W> {
                 self.keep_accounts(path, bytes);
                 Ok(())
             }
+            Content::Member(member) => self.member(path, entry, member),
             Content::Origin(origin, from, meta) => self.original(path, entry, *origin, from, meta),
         }
+    }
+
+    fn member(&mut self, path: &[u8], mut entry: Entry, member: &Arc<Member>) -> Result<()> {
+        if let Some(first) = self.members.get(&Arc::as_ptr(member)) {
+            entry.kind = EntryKind::HardLink(first.clone());
+            return self.put(path, entry);
+        }
+        if Arc::strong_count(member) > 1 {
+            self.members.insert(Arc::as_ptr(member), path.to_vec());
+        }
+        entry.kind = member.kind.clone();
+        entry.xattrs.clone_from(&member.xattrs);
+        entry.size = member.size;
+        self.put(path, entry)?;
+        let accounts = super::super::view::ACCOUNT_FILES.contains(&path);
+        let mut kept = Vec::new();
+        let end = member.at + member.size;
+        let mut at = member.at;
+        while at < end {
+            let most = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
+            self.buffer.resize(most, 0);
+            member.store.read_exact_at(&mut self.buffer, at).doing(|| "reading its content")?;
+            self.tar.content(&self.buffer)?;
+            at += most as u64;
+            if accounts && kept.len() < MAX_ACCOUNTS {
+                kept.extend_from_slice(&self.buffer);
+            }
+        }
+        if accounts {
+            self.written.toc.add_accounts(path, kept);
+        }
+        Ok(())
+    }
+
+    /// Marks a directory so that nothing that lower layers have in it shows.
+    fn hide_lower(&mut self, path: &[u8]) -> Result<()> {
+        let path = [path, b"/", OPAQUE].concat();
+        let entry = Entry {
+            path: path.clone(),
+            kind: EntryKind::File,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            mtime: Time::default(),
+            size: 0,
+            xattrs: Vec::new(),
+            unread: Vec::new(),
+        };
+        self.tar.begin(&entry)?;
+        self.written.toc.add(path, entry);
+        Ok(())
     }
 
     fn original(
@@ -168,7 +233,7 @@ impl<W: Write> Pass<'_, W> {
             if count == 0 {
                 return Err(Error::new(ErrorKind::Failed, "the file became shorter"));
             }
-            if accounts && kept.len() < (4 << 20) {
+            if accounts && kept.len() < MAX_ACCOUNTS {
                 kept.extend_from_slice(&self.buffer);
             }
             self.tar.content(&self.buffer)?;
@@ -210,6 +275,7 @@ impl<W: Write> Pass<'_, W> {
     }
 
     fn put(&mut self, path: &[u8], entry: Entry) -> Result<()> {
+        check_added_name(path)?;
         self.tar.begin(&entry)?;
         self.written.toc.add(path.to_vec(), entry);
         Ok(())

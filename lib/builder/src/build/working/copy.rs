@@ -8,7 +8,7 @@ use super::super::bases::{Finder, Pull, Remote};
 use super::super::cache::Cache;
 use super::super::dockerignore::Ignore;
 use super::super::execute::elsewhere::{Brought, Fetcher};
-use super::super::execute::pieces::{Laying, Piece};
+use super::super::execute::pieces::{Laying, Pieces};
 use super::super::execute::{Credentials, workdir};
 use super::super::graph::{Chmod, Place, Transfer, has_wildcards, paths};
 use super::super::transfer::{Layout, Missing, Origin, Owner, Pattern, Placement, select, write};
@@ -200,7 +200,8 @@ impl Job<'_> {
                 continue;
             };
             let text = self.pattern(text, source.is_some());
-            let pattern = Pattern { text: &text, exclude: &Ignore::default(), parents: false };
+            let exclude = Ignore::default();
+            let pattern = Pattern { text: &text, exclude: &exclude, parents: false, plain: false };
             match select(&origin, &pattern)? {
                 Ok(chosen) if chosen.is_empty() => {
                     return Err(Error::not_found(format!("nothing matches {text}")));
@@ -229,22 +230,23 @@ impl Job<'_> {
         let count: usize = found.iter().map(|chosen| chosen.as_ref().map_or(1, Vec::len)).sum();
         let laying = Laying {
             writer: self.writer,
-            origin: Some(&origin),
+            shown: &destination,
             target: &target,
             into: there || destination.ends_with('/') || count > 1,
-            parents: false,
-            unpack: self.options.add,
-            owned: chown.is_some(),
+            owner: owner.filter(|_| chown.is_some()),
+            documents: &[],
+            made_at: now,
         };
-        let mut brought = self.brought.into_iter();
-        let pieces = found.iter().filter_map(|chosen| match chosen {
-            Some(chosen) => Some(Piece::Files(chosen)),
-            None => brought.next().map(Piece::Brought),
-        });
-        let others = laying.lay(&mut layout, pieces)?;
-        let mut origins = vec![&origin];
-        origins.extend(&others);
-        apply(layout, &origins, root)
+        let mut pieces = Pieces::new(Some(&origin));
+        let mut brought = self.brought.iter();
+        for chosen in &found {
+            match chosen {
+                Some(chosen) => pieces.add(chosen, self.options.add),
+                None => brought.by_ref().take(1).for_each(|brought| pieces.add_brought(brought)),
+            }
+        }
+        laying.lay(&mut layout, &pieces)?;
+        apply(layout, &pieces.origins, root)
     }
 
     fn origin(&self, source: Option<&Path>) -> Result<Origin> {
@@ -307,6 +309,9 @@ fn not_there(origin: &Origin, missing: &Missing) -> Error {
     }
     if let Some((pattern, line)) = &missing.ignored_by {
         text.push_str(&format!(" (line {line} of the ignore file leaves it out: {pattern})"));
+    }
+    if let Some((link, target)) = &missing.link {
+        text.push_str(&format!(" ({link} is a symbolic link to {target})"));
     }
     if let Some(nearest) = &missing.nearest {
         text.push_str(&format!(" (did you mean {nearest}?)"));
