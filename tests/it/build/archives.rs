@@ -295,7 +295,7 @@ fn names_that_mean_deletions_are_left_out() {
     assert!(before.iter().all(|line| after.contains(line)), "{after:?}");
     assert_eq!(after.len(), before.len() + 1, "{after:?}");
     let out = build(&sandbox, &["--no-cache", "."]).success();
-    for name in ["x/real/.wh.old", "x/.wh..wh..opq", "x/.wh.d"] {
+    for name in ["x/real/.wh.old", "x/.wh..wh..opq", "x/.wh.d/f"] {
         assert!(out.stderr.contains(&format!("/{name} is left out")), "{name}: {}", out.stderr);
     }
 }

@@ -16,6 +16,7 @@ mod flags;
 mod ignoring;
 mod image;
 mod kill;
+mod mounted;
 mod oracle;
 mod plan;
 mod reaching;

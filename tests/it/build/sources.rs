@@ -140,8 +140,8 @@ fn wildcards_mean_what_go_s_match_means() {
         ("COPY [a-a].txt /o/", &["o/", "o/a.txt"]),
         ("COPY [^a].txt /o/", &["o/", "o/b.txt"]),
         ("COPY odd/[[]x] /o/", &["o/", "o/[x] odd/[x]"]),
-        ("COPY odd/\\[x\\] /o/", &["o/", "o/[x] odd/[x]"]),
-        ("COPY odd/\\* /o/", &["o/", "o/* odd/*"]),
+        ("COPY odd/\\\\[x\\\\] /o/", &["o/", "o/[x] odd/[x]"]),
+        ("COPY odd/\\\\* /o/", &["o/", "o/* odd/*"]),
         ("COPY [\"odd/[[]x]\", \"/o/\"]", &["o/", "o/[x] odd/[x]"]),
         // One component each, `**` like `*`; what is found is taken with its content.
         ("COPY */1 /o/", &["o/", "o/1 g/1"]),
@@ -477,4 +477,41 @@ fn a_layer_of_its_own_has_plain_directories() {
             made.config["rootfs"]["diff_ids"].as_array().and_then(|ids| ids.last())
         );
     }
+}
+
+#[test]
+fn a_document_is_called_what_a_file_can_be_called() {
+    let sandbox = sandbox();
+    for (marker, end, name) in [
+        ("\"../../x\"", "../../x", "x"),
+        ("\"/x\"", "/x", "x"),
+        ("..x", "..x", "..x"),
+        ("\"./b\"", "./b", "b"),
+        ("\"y/../x\"", "y/../x", "x"),
+    ] {
+        for into in ["/d/", "/d/e/"] {
+            let file = format!("FROM scratch\nCOPY <<{marker} {into}\nt\n{end}\n");
+            let top = built(&sandbox, &file, &[]).top();
+            let line = format!("{}{name} 644 0:0 \"t\\n\"", &into[1..]);
+            assert_eq!(top.last(), Some(&line), "{marker}");
+        }
+    }
+    for name in ["..", ".", "/", "a/b", "../a/b", "a/..", "../.."] {
+        for instruction in ["COPY", "ADD"] {
+            let file = format!("FROM scratch\n{instruction} <<\"{name}\" /d/\nt\n{name}\n");
+            sandbox.write("work/Dockerfile", file);
+            let out = build(&sandbox, &["-q", "."]).fails(1);
+            let message = format!("invalid here-document name {name:?}: not a file name");
+            assert!(out.stderr.contains(&message), "{name}: {}", out.stderr);
+            assert!(out.stderr.contains("Dockerfile:2:"), "{}", out.stderr);
+        }
+        let file = format!("FROM scratch\nRUN <<\"{name}\"\n#!/bin/sh\n{name}\n");
+        sandbox.write("work/Dockerfile", file);
+        build(&sandbox, &["-q", "."]).fails(1).says("invalid here-document name");
+    }
+    // One that means a deletion is left out like any other file of that name.
+    let file = "FROM scratch\nCOPY <<.wh.x /d/\nt\n.wh.x\nCOPY a.txt /e/.wh.y/f\n";
+    sandbox.write("work/Dockerfile", file);
+    let out = build(&sandbox, &["-q", "."]).fails(1);
+    assert!(out.stderr.contains("a name with .wh. means a deletion in a layer"), "{}", out.stderr);
 }

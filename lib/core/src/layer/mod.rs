@@ -22,7 +22,7 @@ pub use form::WhiteoutForm;
 pub use form::is_private as is_private_xattr;
 pub use ids::{IdMap, IdRange, Ownership};
 pub use name::{
-    EntryPath, Meaning, OPAQUE, check_entry_name, join as join_path, split as split_path,
+    EntryPath, Meaning, OPAQUE, check_added_name, join as join_path, split as split_path,
 };
 pub use pack::{PackOptions, PackReport, pack};
 pub use stack::Stack;

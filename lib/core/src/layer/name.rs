@@ -120,8 +120,16 @@ impl EntryPath {
 
 /// Fails for a name that [`Unpacker`](super::Unpacker) refuses, so that no layer is written that
 /// cannot be read again.
-pub fn check_entry_name(raw: &[u8]) -> Result<()> {
+pub(super) fn check_entry_name(raw: &[u8]) -> Result<()> {
     EntryPath::parse(raw, MAX_PATH, MAX_DEPTH)?.meaning().map(drop)
+}
+
+/// The same for something that is added: a name that means a deletion fails too.
+pub fn check_added_name(raw: &[u8]) -> Result<()> {
+    match EntryPath::parse(raw, MAX_PATH, MAX_DEPTH)?.meaning()? {
+        Meaning::Add => Ok(()),
+        _ => Err(Error::invalid("a name with .wh. means a deletion in a layer")),
+    }
 }
 
 /// Splits the last component off; `None` for the empty path.

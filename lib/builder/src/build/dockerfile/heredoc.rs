@@ -35,6 +35,20 @@ impl Heredoc {
         self.body.split_inclusive('\n').map(|line| line.trim_start_matches('\t')).collect()
     }
 
+    /// The name of the file that it makes: below a root, where `..` leads nowhere.
+    ///
+    /// # Errors
+    /// The text of a diagnostic, for a name of more than one part or of none.
+    pub fn file_name(&self) -> Result<String, String> {
+        let path = super::super::dockerignore::clean(&format!("/{}", self.name));
+        match path.trim_start_matches('/') {
+            name if name.is_empty() || name.contains('/') => {
+                Err(format!("invalid here-document name {:?}: not a file name", self.name))
+            }
+            name => Ok(name.to_owned()),
+        }
+    }
+
     /// Whether this line ends the body.
     pub(super) fn ends_at(&self, line: &str) -> bool {
         let line = line.trim_end_matches(['\n', '\r']);

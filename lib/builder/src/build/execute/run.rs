@@ -228,23 +228,31 @@ impl Builder<'_> {
         Ok(key.finish())
     }
 
-    /// The same with whole images in the place of what is mounted of them; `None` where that says
-    /// nothing that the content does not say at the same cost.
+    /// The same with whole images in the place of what is mounted of them; `None` where nothing of
+    /// an image is mounted, or all of it.
     fn images_mounted(&self, run: &Run) -> Result<Option<Digest>> {
+        let context = Input::Context;
+        let binds = || run.mounts.iter().filter(|mount| mount.kind == MountKind::Bind);
+        let binds = || {
+            binds().map(|mount| {
+                let part = mount.source.as_deref().unwrap_or("/");
+                (mount.from.as_ref().unwrap_or(&context), part)
+            })
+        };
+        let is_image = |from: &Input| *from != context && self.directory(from).is_none();
+        if !binds().any(|(from, part)| is_image(from) && !part.trim_matches('/').is_empty()) {
+            return Ok(None);
+        }
         let mut key = Key::new("mounted images");
-        let mut any = false;
-        for mount in run.mounts.iter().filter(|mount| mount.kind == MountKind::Bind) {
-            let from = mount.from.as_ref().unwrap_or(&Input::Context);
-            let part = mount.source.as_deref().unwrap_or("/");
-            if self.directory(from).is_some() {
-                self.mounted_key(&mut key, from, part)?;
-            } else if *from != Input::Context {
-                any |= !part.trim_matches('/').is_empty();
+        for (from, part) in binds() {
+            if is_image(from) {
                 let source = self.source_draft(from)?;
                 key.maybe(source.chain().as_ref().map(|chain| chain.0.hex()));
+            } else if self.directory(from).is_some() {
+                self.mounted_key(&mut key, from, part)?;
             }
         }
-        Ok(any.then(|| key.finish()))
+        Ok(Some(key.finish()))
     }
 
     fn execute(

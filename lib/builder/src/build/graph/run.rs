@@ -12,7 +12,7 @@ impl Evaluator<'_> {
         written: &dockerfile::Run,
     ) -> Option<(Operation, bool)> {
         let mut certain = self.state.known;
-        let (arguments, shell, script) = self.arguments(written);
+        let (arguments, shell, script) = self.arguments(written)?;
         let mut mounts = Vec::new();
         let mut agents = 0;
         for word in &written.mounts {
@@ -40,20 +40,27 @@ impl Evaluator<'_> {
 
     /// The argument vector, whether a shell is in front, and a script with its own interpreter.
     fn arguments(
-        &self,
+        &mut self,
         written: &dockerfile::Run,
-    ) -> (Vec<String>, bool, Option<(String, String)>) {
+    ) -> Option<(Vec<String>, bool, Option<(String, String)>)> {
         let text = match &written.command {
-            CommandLine::Exec(words) => return (words.clone(), false, None),
+            CommandLine::Exec(words) => return Some((words.clone(), false, None)),
             CommandLine::Shell(_) => written.shell_text().unwrap_or_default(),
         };
         let mut arguments = self.shell();
         if let Some(script) = written.script().filter(|_| text.starts_with("#!")) {
-            arguments.push(format!("/dev/pipes/{}", script.name));
-            return (arguments, true, Some((script.name.clone(), text)));
+            let name = match script.file_name() {
+                Ok(name) => name,
+                Err(problem) => {
+                    self.error(script.span, problem);
+                    return None;
+                }
+            };
+            arguments.push(format!("/dev/pipes/{name}"));
+            return Some((arguments, true, Some((name, text))));
         }
         arguments.push(text);
-        (arguments, true, None)
+        Some((arguments, true, None))
     }
 
     /// Declared arguments with what they are now, in the order of first declaration.

@@ -142,13 +142,20 @@ impl Evaluator<'_> {
         certain: &mut bool,
     ) -> Option<()> {
         for document in &written.documents {
+            let name = match document.file_name() {
+                Ok(name) => name,
+                Err(problem) => {
+                    self.error(document.span, problem);
+                    return None;
+                }
+            };
             let content = document.content();
             if !document.expand {
                 if let Err(error) = self.budget.pay(content.len()) {
                     self.error(document.span, error.to_string());
                     return None;
                 }
-                out.documents.push((document.name.clone(), content));
+                out.documents.push((name, content));
                 continue;
             }
             let lexer =
@@ -156,7 +163,7 @@ impl Evaluator<'_> {
             let expansion = self.expanded(instruction, lexer, &content, document.span)?;
             let value = self.value(expansion);
             *certain &= value.certain;
-            out.documents.push((document.name.clone(), value.text));
+            out.documents.push((name, value.text));
         }
         Some(())
     }

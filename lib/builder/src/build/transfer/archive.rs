@@ -117,6 +117,9 @@ impl Parent {
 impl Pass<'_, '_, '_> {
     fn member(&mut self, entry: Entry, reader: &mut TarReader<impl BufRead>) -> Result<()> {
         let Some(name) = inside(&entry.path)? else { return Ok(()) };
+        if self.layout.drops(&join(self.place.target, &name)) {
+            return Ok(());
+        }
         let parent = parent_of(&name).unwrap_or_default();
         let base = &name[parent.len() + usize::from(!parent.is_empty())..];
         let path = join(&self.directory(parent)?, base);

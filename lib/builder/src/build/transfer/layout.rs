@@ -201,15 +201,13 @@ impl<'a> Layout<'a> {
         self.opaque.remove(path);
     }
 
-    /// Whether a path has a name in it that would mean a deletion in a layer; notes the name.
-    fn drops(&mut self, path: &[u8]) -> bool {
-        let is_deletion = |part: &[u8]| part.starts_with(b".wh.");
-        let mut parts = path.rsplit(|&b| b == b'/');
-        let (last, above) = (parts.next().is_some_and(is_deletion), parts.any(is_deletion));
-        if last && !above {
+    /// Whether a path has a name in it that would mean a deletion in a layer; notes the path.
+    pub(super) fn drops(&mut self, path: &[u8]) -> bool {
+        let drops = path.split(|&b| b == b'/').any(|part| part.starts_with(b".wh."));
+        if drops {
             self.dropped.push(path.to_vec());
         }
-        last || above
+        drops
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Origin, is_for_images};
 use crate::blob::{CHUNK, HashBeside};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::layer::tar::{Entry, EntryKind, TarWriter};
-use crate::layer::{OPAQUE, check_entry_name};
+use crate::layer::{OPAQUE, check_added_name};
 use crate::spec::{Algorithm, Digest};
 use crate::sys::{Dir, FileKind, Meta, Time, read_xattrs};
 
@@ -275,7 +275,7 @@ impl<W: Write> Pass<'_, W> {
     }
 
     fn put(&mut self, path: &[u8], entry: Entry) -> Result<()> {
-        check_entry_name(path)?;
+        check_added_name(path)?;
         self.tar.begin(&entry)?;
         self.written.toc.add(path.to_vec(), entry);
         Ok(())
