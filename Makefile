@@ -11,6 +11,7 @@ ROWS ?=
 
 # The programs that are usable, and so are installed and packaged.
 PROGRAMS := creel-copy creel-inspect creel-build creel-run
+BUILD_PROGRAMS := cargo build --locked $(PROGRAMS:%=--package %)
 
 # Crates that a feature of some dependency could bring in, and that swap the gzip
 # implementation behind our back or bind us to a C library of the system.
@@ -45,13 +46,14 @@ cargo:
 
 .PHONY: release
 release: cargo ## Build the programs, optimised, into target/release
-	cargo build --release --locked --workspace
+	$(BUILD_PROGRAMS) --release
 
+# Built in a profile of its own: about 5 CPU minutes instead of 24.
 .PHONY: demo
 demo: cargo ## Show what the programs do: offline, in a temporary folder
 	@scripts/install-missing.sh "the demo" $(DEMO_NEEDS)
-	cargo build --release --locked --workspace
-	@scripts/demo.sh target/release
+	$(BUILD_PROGRAMS) --profile demo
+	@scripts/demo.sh target/demo
 
 .PHONY: test
 test: cargo ## Run all tests, those against other implementations included
