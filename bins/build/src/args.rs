@@ -426,9 +426,7 @@ fn output(text: &str) -> Result<Output, String> {
         ("docker", dest) => place("docker-archive", dest),
         ("tar", None | Some("-")) => Ok(Output::Files(TreeExport::Stdout)),
         ("tar", Some(dest)) => Ok(Output::Files(TreeExport::Tar(dest.into()))),
-        ("local", Some(dest)) => {
-            Ok(Output::Files(TreeExport::Directory(dest.into(), rights)))
-        }
+        ("local", Some(dest)) => Ok(Output::Files(TreeExport::Directory(dest.into(), rights))),
         ("local", None) => Err("type=local needs a dest=".to_owned()),
         (other, _) => {
             Err(format!("type={other} is none of store, oci, docker, tar, local and registry"))

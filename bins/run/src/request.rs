@@ -28,7 +28,7 @@ const MAX_FILE: u64 = 16 << 20;
 
 /// Reads all flags of `run`; `warn` hears of those that have no effect.
 pub fn read(args: &RunArgs, context: &Context, warn: &mut dyn FnMut(&str)) -> Result<RunRequest> {
-    args.others.answer(warn)?;
+    args.others.check()?;
     let (first, command) = args
         .words
         .split_first()

@@ -105,19 +105,18 @@ fn a_directory_gets_no_rights_unless_asked_for() {
     }
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
     let sandbox = Sandbox::new();
-    let base = crate::support::image::layer()
-        .file("suid", "1")
-        .mode(0o4755)
-        .char_device("null", 1, 3);
+    let base =
+        crate::support::image::layer().file("suid", "1").mode(0o4755).char_device("null", 1, 3);
     crate::support::image::image().layer(base).build().write_layout(&sandbox.work("l"), Some("1"));
     sandbox.copy(["oci:l:1", "store:base:1"]).run().success();
     sandbox.write("work/Dockerfile", "FROM base:1\n");
     let mode = |path: &str| {
         std::fs::metadata(sandbox.work(path)).expect("a file").permissions().mode() & 0o7777
     };
-    for (number, output) in ["out0", "type=local,dest=out1", "type=local,dest=out2,keep-special=false"]
-        .into_iter()
-        .enumerate()
+    for (number, output) in
+        ["out0", "type=local,dest=out1", "type=local,dest=out2,keep-special=false"]
+            .into_iter()
+            .enumerate()
     {
         build(&sandbox, &["-o", output, "."])
             .success()

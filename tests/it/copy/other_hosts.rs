@@ -1,10 +1,10 @@
 //! A registry's other hosts (token server, storage, upload host): they inherit its trust and what
 //! its address allows, and its credentials only where the person says so.
 
+use crate::support::hosts;
 use crate::support::http::RecordingServer;
 use crate::support::image::{Built, small};
 use crate::support::log::Kind;
-use crate::support::hosts;
 use crate::support::peers::need;
 use crate::support::program::{Output, Sandbox};
 use crate::support::registry::{Fault, Location, TestRegistry, always};

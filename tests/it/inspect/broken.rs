@@ -79,7 +79,8 @@ fn a_config_with_other_bytes_or_of_another_size() {
     // The manifest lies about the size.
     let sandbox = Sandbox::new();
     let config = two_layers().image().config.clone();
-    let lie = json!({"mediaType": config.media_type, "digest": config.digest, "size": config.size + 1});
+    let lie =
+        json!({"mediaType": config.media_type, "digest": config.digest, "size": config.size + 1});
     let built = image()
         .layer(layer().noise("n", 9000, 1))
         .layer(layer().file("b", "2"))
@@ -165,7 +166,11 @@ fn an_index_without_its_image() {
     sandbox.inspect(["--platform", "linux/arm64", "oci:l:1"]).run().success();
     sandbox.inspect(["--platform", "linux/amd64", "oci:l:1"]).run().fails(3);
     // An index may be kept without other machines' images.
-    fs::write(path(&built.images[0].manifest), built.manifest(&built.images[0].manifest.digest).unwrap()).unwrap();
+    fs::write(
+        path(&built.images[0].manifest),
+        built.manifest(&built.images[0].manifest.digest).unwrap(),
+    )
+    .unwrap();
     fs::remove_file(path(&built.images[1].manifest)).unwrap();
     sandbox.inspect(["--full", "--platform", "linux/amd64", "oci:l:1"]).run().success();
 }

@@ -47,7 +47,8 @@ fn what_docker_takes_is_taken() {
     let tar = layer().file("first", "1").tar();
     let other = layer().file("second", "2").tar();
     let behind = |bytes: &[u8]| [tar.as_slice(), bytes].concat();
-    let global = |record: &str| layer().file("global", record).type_byte(b'g').file("first", "1").tar();
+    let global =
+        |record: &str| layer().file("global", record).type_byte(b'g').file("first", "1").tar();
     for (what, bytes) in [
         ("a byte", behind(b"x")),
         ("a block", behind(&[b'x'; 512])),
@@ -65,7 +66,10 @@ fn what_docker_takes_is_taken() {
         let listed = sandbox.inspect(["files", "-R", at]).run().success().stdout;
         assert!(listed.contains("/first\n") && !listed.contains("second"), "{what}: {listed}");
         let row = listed.lines().find(|line| line.ends_with("/first")).unwrap_or_default();
-        assert!(row.contains(" 0:0 ") || row.contains(" 0  0 ") || !row.contains("1000"), "{what}: {row}");
+        assert!(
+            row.contains(" 0:0 ") || row.contains(" 0  0 ") || !row.contains("1000"),
+            "{what}: {row}"
+        );
         // The DiffID covers all bytes.
         sandbox.copy([at, "store:t:1"]).run().success();
         assert_eq!(sandbox.inspect(["cat", "t:1", "first"]).run().success().stdout, "1", "{what}");

@@ -113,7 +113,12 @@ fn databases_behind_links_are_read() {
     let stanza = "Package: a\nVersion: 1\n";
     let cases: &[(&str, &[(&str, &str)], &str, &str)] = &[
         ("directory", &[("var/lib/dpkg", "/usr/lib/dpkg-db")], "usr/lib/dpkg-db/status", status),
-        ("relative", &[("var/lib/dpkg", "../../usr/lib/dpkg-db")], "usr/lib/dpkg-db/status", status),
+        (
+            "relative",
+            &[("var/lib/dpkg", "../../usr/lib/dpkg-db")],
+            "usr/lib/dpkg-db/status",
+            status,
+        ),
         ("file", &[("var/lib/dpkg/status", "/data/packages")], "data/packages", status),
         ("twice", &[("var/lib/dpkg", "/one"), ("one", "two")], "two/status", status),
         ("above", &[("var", "system/var")], "system/var/lib/dpkg/status", status),
@@ -146,7 +151,12 @@ fn databases_behind_links_are_read() {
 fn rpm_databases_behind_links_are_read() {
     let records = super::old_rpm::slots(3);
     for (name, link, target, path) in [
-        ("sysimage", "var/lib/rpm", "../../usr/lib/sysimage/rpm", "usr/lib/sysimage/rpm/Packages.db"),
+        (
+            "sysimage",
+            "var/lib/rpm",
+            "../../usr/lib/sysimage/rpm",
+            "usr/lib/sysimage/rpm/Packages.db",
+        ),
         ("share", "var/lib/rpm", "/usr/share/rpm", "usr/share/rpm/Packages.db"),
         ("elsewhere", "var/lib/rpm", "/data", "data/Packages.db"),
         ("file", "var/lib/rpm/Packages.db", "/data/db", "data/db"),
@@ -242,7 +252,8 @@ fn marks_and_encodings_of_lock_files() {
         ("lib/apk/db/installed", "P:a\nV:1\n", "apk a 1"),
         ("var/lib/dpkg/status", "Package: a\nVersion: 1\n", "deb a 1"),
     ] {
-        for bytes in [text.as_bytes().to_vec(), format!("\u{feff}{text}").into_bytes(), utf16(text)] {
+        for bytes in [text.as_bytes().to_vec(), format!("\u{feff}{text}").into_bytes(), utf16(text)]
+        {
             let sandbox = Sandbox::new();
             let built = image().layer(layer().file(path, &bytes)).build();
             assert_eq!(found(&sandbox, "l", &built), [expected], "{path} {:?}", &bytes[..3]);
@@ -260,10 +271,21 @@ fn no_list_of_packages_fills_the_memory() {
         ("var/lib/dpkg/status", stanzas(&|n| format!("Package: p{n}\nVersion: 1\n\n"))),
         ("lib/apk/db/installed", stanzas(&|n| format!("P:p{n}\nV:1\n\n"))),
         ("Cargo.lock", stanzas(&|n| format!("[[package]]\nname = \"p{n}\"\nversion = \"1\"\n"))),
-        ("package-lock.json", format!("{{\"packages\":{{{}\"x\":{{}}}}}}",
-            stanzas(&|n| format!("\"node_modules/p{n}\":{{\"version\":\"1\"}},")))),
-        ("package-lock.json", format!("{{\"packages\":{{\"node_modules/x\":{{\"version\":{}0{}}}}}}}",
-            "[".repeat(100), "]".repeat(100))),
+        (
+            "package-lock.json",
+            format!(
+                "{{\"packages\":{{{}\"x\":{{}}}}}}",
+                stanzas(&|n| format!("\"node_modules/p{n}\":{{\"version\":\"1\"}},"))
+            ),
+        ),
+        (
+            "package-lock.json",
+            format!(
+                "{{\"packages\":{{\"node_modules/x\":{{\"version\":{}0{}}}}}}}",
+                "[".repeat(100),
+                "]".repeat(100)
+            ),
+        ),
         ("package-lock.json", format!("{{\"x\":[{}0]}}", "[],".repeat(4_000_000))),
         ("Cargo.lock", format!("[[package]]\nname = \"{long}\"\nversion = \"1\"\n").repeat(12)),
         ("x.dist-info/METADATA", format!("Name: a\nVersion: 1\nLicense: {}\n", long.repeat(30))),

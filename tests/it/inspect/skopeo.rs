@@ -101,8 +101,17 @@ fn inspect_prints_what_skopeo_prints() {
     assert_eq!(ours["RepoTags"], json!(["1", "2"]));
     let keys: Vec<&String> = ours.as_object().unwrap().keys().collect();
     let expected = [
-        "Name", "Digest", "RepoTags", "Created", "DockerVersion", "Labels", "Architecture", "Os",
-        "Layers", "LayersData", "Env",
+        "Name",
+        "Digest",
+        "RepoTags",
+        "Created",
+        "DockerVersion",
+        "Labels",
+        "Architecture",
+        "Os",
+        "Layers",
+        "LayersData",
+        "Env",
     ];
     assert_eq!(keys, expected);
     registry.clear_log();
@@ -127,9 +136,8 @@ fn platforms_are_chosen_in_skopeos_words() {
     };
     assert_eq!(told(&["--override-arch", "arm64"]), "arm64\n");
     assert_eq!(told(&["--override-arch=arm64", "--platform", "linux/amd64"]), "amd64\n");
-    let raw = |words: &[&str]| {
-        sandbox.inspect(["--raw", "oci:l:1"]).args(words).run().success().stdout
-    };
+    let raw =
+        |words: &[&str]| sandbox.inspect(["--raw", "oci:l:1"]).args(words).run().success().stdout;
     assert_eq!(raw(&[]).as_bytes(), built.root_bytes());
     assert_ne!(raw(&["--override-arch", "arm64"]).as_bytes(), built.root_bytes());
     sandbox.inspect(["--override-arch", "none", "oci:l:1"]).run().fails(3);
@@ -152,7 +160,10 @@ fn templates_of_every_kind() {
         ("{{.Labels.nope}}", "<no value>"),
         ("{{or .Labels.nope \"default\"}} {{or .Labels.a \"default\"}}", "default 1"),
         ("{{index .Labels \"b\" | html}}", "&lt;2&gt;"),
-        ("{{.Config.Cmd}}{{.Config.Volumes}}{{.Config.User}}{{.Config.Healthcheck}}", "[]map[]<nil>"),
+        (
+            "{{.Config.Cmd}}{{.Config.Volumes}}{{.Config.User}}{{.Config.Healthcheck}}",
+            "[]map[]<nil>",
+        ),
         ("{{with .Config}}{{range .Env}}{{.}}{{end}}{{end}}", "PATH=/bin"),
         ("{{define \"x\"}}<{{.}}>{{end}}{{range .Env}}{{template \"x\" .}}{{end}}", "<PATH=/bin>"),
         ("{{.Os}}\\t{{.Architecture}}\\n", "linux\tamd64\n"),
@@ -160,7 +171,10 @@ fn templates_of_every_kind() {
         assert_eq!(filled(template, &[]).success().stdout, format!("{expected}\n"), "{template}");
     }
     for (template, expected) in [
-        ("{{.Architecture}} {{.OS}} {{.Config.Env}} {{.Config.User}}|", "amd64 linux [PATH=/bin] |"),
+        (
+            "{{.Architecture}} {{.OS}} {{.Config.Env}} {{.Config.User}}|",
+            "amd64 linux [PATH=/bin] |",
+        ),
         ("{{.architecture}} {{.config.Env}}", "amd64 [PATH=/bin]"),
         ("{{.RootFS.Type}} {{len .RootFS.DiffIDs}} {{(index .History 0).CreatedBy}}", "layers 2 "),
         ("{{.Config.Labels.nope}} {{index .Config.Labels \"a\"}}", "<no value> 1"),

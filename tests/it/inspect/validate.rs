@@ -62,7 +62,8 @@ fn layers_that_are_documents_are_compared_by_digest() {
         ("application/vnd.in-toto+json", "unknown/unknown"),
         ("application/vnd.wasm.content.layer.v1+wasm", "wasip1/wasm"),
     ] {
-        let document = |bytes: &[u8]| layer().raw(bytes.to_vec(), &sha256(payload)).media_type(kind);
+        let document =
+            |bytes: &[u8]| layer().raw(bytes.to_vec(), &sha256(payload)).media_type(kind);
         let two = || image().platform(platform).layer(document(payload)).layer(document(payload));
         let output = check(two()).success();
         assert!(output.stdout.starts_with("whole: 1 manifests, 1 configs, "), "{kind}: {output}");

@@ -198,9 +198,8 @@ fn whoever_writes_to_the_store_can_be_told_how_durably() {
 fn a_mounted_image_gives_no_rights() {
     need!("root", "overlay");
     let sandbox = Sandbox::new();
-    let built = image()
-        .layer(layer().file("suid", "1").mode(0o4755).char_device("null", 1, 3))
-        .build();
+    let built =
+        image().layer(layer().file("suid", "1").mode(0o4755).char_device("null", 1, 3)).build();
     let built_of_two = image()
         .layer(layer().file("low", "1"))
         .layer(layer().file("suid", "1").mode(0o4755).char_device("null", 1, 3))

@@ -35,10 +35,10 @@
 pub mod client;
 pub mod content;
 pub mod git;
+pub mod hosts;
 pub mod http;
 pub mod image;
 pub mod log;
-pub mod hosts;
 pub mod network;
 pub mod peers;
 pub mod program;

@@ -158,4 +158,3 @@ async fn freshness(
         Err(error) => render::BaseState { freshness: None, problem: Some(error.chain()) },
     }))
 }
-

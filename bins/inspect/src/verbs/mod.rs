@@ -16,8 +16,8 @@ use creel::spec::Platform;
 
 pub use diff::diff;
 use files::faults;
-pub use image::{image, inspect};
 pub use files::{cat, extract, files, grep};
+pub use image::{image, inspect};
 pub use packages::{packages, sbom};
 pub use report::report;
 pub use store::{check, df, images, mount, umount};

@@ -12,10 +12,10 @@ use creel::store::{
 use creel::transport::{Bare, Location, Source, StoreSource};
 use serde::Serialize;
 
+use super::files::rights;
 use crate::args::{CheckArgs, Global, ImagesArgs, MountArgs};
 use crate::place::{places, side, surroundings};
 use crate::render;
-use super::files::rights;
 
 /// The exit code when something is damaged and was not mended.
 const DAMAGED: u8 = 6;

@@ -4,14 +4,9 @@
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use creel::error::{Error, Result};
 
-/// What is said about such a flag.
+/// Why a run with such a flag is refused.
 #[derive(Clone, Copy)]
-enum Answer {
-    /// The run is refused.
-    Refused(&'static str),
-    /// The run goes on with a warning.
-    Ignored(&'static str),
-}
+struct Refused(&'static str);
 
 /// What a flag takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,10 +23,9 @@ struct Other {
     takes: Takes,
     /// Values that ask for nothing but what is so anyway.
     harmless: &'static [&'static str],
-    answer: Answer,
+    answer: Refused,
 }
 
-use Answer::{Ignored, Refused};
 use Takes::{Boolean, Switch, Value};
 
 /// One row of the table.
@@ -39,24 +33,24 @@ const fn other(
     long: &'static str,
     takes: Takes,
     harmless: &'static [&'static str],
-    answer: Answer,
+    answer: Refused,
 ) -> Other {
     Other { long, short: None, alias: None, takes, harmless, answer }
 }
 
 /// The same with one letter.
-const fn lettered(long: &'static str, short: char, takes: Takes, answer: Answer) -> Other {
+const fn lettered(long: &'static str, short: char, takes: Takes, answer: Refused) -> Other {
     Other { long, short: Some(short), alias: None, takes, harmless: &[], answer }
 }
 
-const LATER: Answer = Refused(
+const LATER: Refused = Refused(
     "is not supported yet: this release has no published ports, named networks and health checks",
 );
-const WINDOWS: Answer = Refused("is for Windows containers only");
-const REAL_TIME: Answer = Refused("is not supported: containers get no real-time CPU budget");
-const NO_PASSWD: Answer =
+const WINDOWS: Refused = Refused("is for Windows containers only");
+const REAL_TIME: Refused = Refused("is not supported: containers get no real-time CPU budget");
+const NO_PASSWD: Refused =
     Refused("is not supported: the image's /etc/passwd and /etc/group are used as they are");
-const SUBIDS: Answer = Refused("is not supported: use --userns auto, --uidmap or --gidmap");
+const SUBIDS: Refused = Refused("is not supported: use --userns auto, --uidmap or --gidmap");
 
 #[rustfmt::skip]
 const OTHERS: &[Other] = &[
@@ -136,17 +130,15 @@ const OTHERS: &[Other] = &[
 pub struct OtherArgs(Vec<(&'static str, Vec<String>)>);
 
 impl OtherArgs {
-    /// Refuses what cannot be; what has no effect is told to `warn`.
-    pub fn answer(&self, warn: &mut dyn FnMut(&str)) -> Result<()> {
+    /// Refuses what cannot be.
+    pub fn check(&self) -> Result<()> {
         for (long, values) in &self.0 {
             let Some(other) = OTHERS.iter().find(|other| other.long == *long) else { continue };
             if values.iter().all(|value| other.harmless.contains(&value.as_str())) {
                 continue;
             }
-            match other.answer {
-                Refused(why) => return Err(Error::unsupported(format!("--{long} {why}"))),
-                Ignored(why) => warn(&format!("--{long} {why}")),
-            }
+            let Refused(why) = other.answer;
+            return Err(Error::unsupported(format!("--{long} {why}")));
         }
         Ok(())
     }

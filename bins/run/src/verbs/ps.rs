@@ -48,7 +48,8 @@ fn print(args: &PsArgs, listed: &[Listed]) -> Result<()> {
             let fields = render::row(&Listed::default(), true, &now);
             let names = fields.as_object().into_iter().flat_map(serde_json::Map::keys);
             let titles = names.map(|name| (name.clone(), Value::String(title(name)))).collect();
-            let text = cli::formatted_rows(format, &rows, &Value::Object(titles), &Schema::default())?;
+            let text =
+                cli::formatted_rows(format, &rows, &Value::Object(titles), &Schema::default())?;
             cli::print(&text)
         }
         _ => {

@@ -53,7 +53,10 @@ mod tests {
             ("{{.ID}} {{.Names}}", "1 one\n22 two\n"),
             ("{{.ID}}\\t{{upper .Names}}", "1\tONE\n22\tTWO\n"),
             ("json", "{\"ID\":\"1\",\"Names\":\"one\"}\n{\"ID\":\"22\",\"Names\":\"two\"}\n"),
-            ("table {{.ID}}\\t{{upper .Names}}", "CONTAINER ID  NAMES\n1             ONE\n22            TWO\n"),
+            (
+                "table {{.ID}}\\t{{upper .Names}}",
+                "CONTAINER ID  NAMES\n1             ONE\n22            TWO\n",
+            ),
             ("x", "x\nx\n"),
         ] {
             assert_eq!(made(format).unwrap(), text, "{format}");

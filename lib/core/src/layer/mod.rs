@@ -27,7 +27,8 @@ pub use name::{
 pub use pack::{PackOptions, PackReport, pack};
 pub use stack::Stack;
 pub use unpack::{
-    DropReason, DroppedXattr, ImpliedDir, Limits, Ratio, Rights, UnpackOptions, UnpackReport, Unpacker,
+    DropReason, DroppedXattr, ImpliedDir, Limits, Ratio, Rights, UnpackOptions, UnpackReport,
+    Unpacker,
 };
 pub use verify::differences;
 

@@ -12,7 +12,10 @@ pub(super) fn parse(mut lines: Lines<'_>, found_in: &str, found: &mut Found) -> 
         match line.split_once(':') {
             Some((letter, value)) => stanza.take(letter, value),
             None if line.is_empty() => {
-                std::mem::take(&mut stanza).package(found_in).into_iter().for_each(|p| found.add(p));
+                std::mem::take(&mut stanza)
+                    .package(found_in)
+                    .into_iter()
+                    .for_each(|p| found.add(p));
             }
             None => {}
         }

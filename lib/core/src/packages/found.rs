@@ -78,7 +78,8 @@ mod tests {
     #[test]
     fn there_is_room_for_many_but_not_for_everything() {
         let mut found = Found::default();
-        let package = |n: usize| Package::new(Ecosystem::Npm, &format!("package-{n}"), "1.0.0", "/x");
+        let package =
+            |n: usize| Package::new(Ecosystem::Npm, &format!("package-{n}"), "1.0.0", "/x");
         for n in 0..40_000 {
             found.add(package(n));
             found.add(package(n));

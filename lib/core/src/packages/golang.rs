@@ -25,9 +25,8 @@ pub(super) fn parse(section: &[u8], found_in: &str, found: &mut Found) -> Option
     if let Some(number) = toolchain.strip_prefix("go") {
         found.add(Package::new(Ecosystem::Golang, "stdlib", number, found_in));
     }
-    let module = |name: &str, version: &str| {
-        Some(Package::new(Ecosystem::Golang, name, version, found_in))
-    };
+    let module =
+        |name: &str, version: &str| Some(Package::new(Ecosystem::Golang, name, version, found_in));
     let mut last = None;
     for line in modules.lines() {
         let mut words = line.split('\t');

@@ -29,4 +29,4 @@ mod zip;
 pub use changes::{PackageChange, PackageChanges};
 pub use package::{Ecosystem, Package};
 pub use release::Release;
-pub use scan::{DATABASES, DATABASE_DIRS, Findings, Interest, Scanner, interest};
+pub use scan::{DATABASE_DIRS, DATABASES, Findings, Interest, Scanner, interest};

@@ -184,7 +184,9 @@ impl Scanner {
     /// All that was found.
     pub fn finish(mut self) -> Findings {
         if self.found.is_full() {
-            self.note("there are more packages than fit into memory: the list is cut off".to_owned());
+            self.note(
+                "there are more packages than fit into memory: the list is cut off".to_owned(),
+            );
         }
         Findings {
             release: self.release,
@@ -255,7 +257,13 @@ impl Scanner {
     }
 
     /// What must be read at any place.
-    fn database(&mut self, kind: Kind, path: &str, size: u64, content: &mut dyn Read) -> Result<()> {
+    fn database(
+        &mut self,
+        kind: Kind,
+        path: &str,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> Result<()> {
         let mut start = Vec::new();
         Read::take(&mut *content, 4).read_to_end(&mut start).doing(|| "reading")?;
         if kind.is_egg() && !zip::is_zip(&start) {

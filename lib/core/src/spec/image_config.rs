@@ -291,7 +291,10 @@ mod tests {
         );
         let container = &fields.config;
         assert_eq!((container.labels["a"].as_str(), container.labels["b"].as_str()), ("", "1"));
-        assert_eq!((&container.env[..], &container.cmd[..]), (&["A=1".into(), String::new()][..], &[String::new(), "x".into()][..]));
+        assert_eq!(
+            (&container.env[..], &container.cmd[..]),
+            (&["A=1".into(), String::new()][..], &[String::new(), "x".into()][..])
+        );
         assert_eq!((container.shell.len(), container.on_build.len()), (1, 1));
         assert_eq!(container.healthcheck.as_ref().unwrap().test, [""]);
         assert_eq!((fields.os_features.len(), fields.history.len()), (1, 2));

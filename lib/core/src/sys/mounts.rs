@@ -108,8 +108,7 @@ impl DetachedMount {
 
     /// The same, read-only, where set-id bits, file capabilities and devices have no effect.
     pub fn into_harmless_view(mut self) -> io::Result<DetachedMount> {
-        let attributes =
-            libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+        let attributes = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
         match set_attributes(self.handle.as_fd(), attributes, None) {
             Ok(()) => self.remount = MountFlags::empty(),
             // Before Linux 5.12 only what has a place can be changed.

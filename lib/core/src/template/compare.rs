@@ -6,7 +6,8 @@ use super::value::Value;
 
 /// Whether the first value equals one of the others.
 pub(super) fn equals_any(values: &[Value<'_>]) -> Result<bool, String> {
-    let Some((first, others)) = values.split_first().filter(|(_, others)| !others.is_empty()) else {
+    let Some((first, others)) = values.split_first().filter(|(_, others)| !others.is_empty())
+    else {
         return Err("missing argument for comparison".to_owned());
     };
     for other in others {

@@ -124,7 +124,8 @@ impl<'a> Run<'a> {
     ) -> Result<()> {
         let template: &'a Template = self.template;
         let nodes = template.named.get(name);
-        let nodes = nodes.ok_or_else(|| self.wrong(at, format!("template {name:?} not defined")))?;
+        let nodes =
+            nodes.ok_or_else(|| self.wrong(at, format!("template {name:?} not defined")))?;
         let dot = match pipeline {
             Some(pipeline) => self.pipeline(pipeline, dot)?,
             None => Value::Missing,
@@ -281,7 +282,10 @@ impl<'a> Run<'a> {
                     NoField::Unknown(known) => {
                         let more = if known.len() > MAX_NAMES { ", …" } else { "" };
                         let known = &known[..known.len().min(MAX_NAMES)];
-                        format!("can't evaluate field {name} (known fields: {}{more})", known.join(", "))
+                        format!(
+                            "can't evaluate field {name} (known fields: {}{more})",
+                            known.join(", ")
+                        )
                     }
                 };
                 self.wrong(operand.at, format!("at <{}>: {problem}", operand.text))
@@ -303,9 +307,11 @@ fn items<'v, 'a>(over: &'v Value<'a>, schema: &'a Schema) -> Option<Items<'v, 'a
         }
         Value::Map(object) => {
             let members = object.map(sorted).unwrap_or_default().into_iter();
-            Box::new(members.map(|(key, part)| {
-                (Value::Text(key.as_str().into()), Value::of(part, "", schema))
-            }))
+            Box::new(
+                members.map(|(key, part)| {
+                    (Value::Text(key.as_str().into()), Value::of(part, "", schema))
+                }),
+            )
         }
         Value::Array(..) | Value::List(_) => {
             let elements = (0..).map_while(|at| over.element(at, schema));

@@ -158,7 +158,9 @@ fn slice<'a>(values: &[Value<'a>], schema: &Schema) -> Result<Value<'a>, String>
     let (value, places) = values.split_first().ok_or("slice of untyped nil")?;
     let length = match value {
         Value::Missing | Value::Null => return Err("slice of untyped nil".to_owned()),
-        Value::Text(_) if places.len() == 3 => return Err("cannot 3-index slice a string".to_owned()),
+        Value::Text(_) if places.len() == 3 => {
+            return Err("cannot 3-index slice a string".to_owned());
+        }
         Value::Text(_) | Value::Array(..) | Value::List(_) => value.len().unwrap_or(0),
         other => return Err(format!("can't slice item of type {}", other.type_name())),
     };

@@ -44,9 +44,10 @@ fn length(text: &str) -> usize {
     let mut last = ' ';
     let end = text.char_indices().find(|(at, c)| {
         let sign = matches!(c, '+' | '-') && (*at == 0 || matches!(last, 'e' | 'E' | 'p' | 'P'));
-        let hex = text.trim_start_matches(['+', '-']).get(..2).is_some_and(|s| {
-            s.eq_ignore_ascii_case("0x")
-        });
+        let hex = text
+            .trim_start_matches(['+', '-'])
+            .get(..2)
+            .is_some_and(|s| s.eq_ignore_ascii_case("0x"));
         let part = is_word(*c) || *c == '.' || (sign && (!hex || *at == 0));
         last = *c;
         !part

@@ -86,7 +86,9 @@ pub(super) fn parse(template: &str) -> Result<Parsed> {
     let (main, end) = parser.block()?;
     match end {
         None => Ok(Parsed { main, named: parser.named }),
-        Some((end, at)) => Err(wrong_at(template, at, format!("unexpected {{{{{}}}}}", end.name()))),
+        Some((end, at)) => {
+            Err(wrong_at(template, at, format!("unexpected {{{{{}}}}}", end.name())))
+        }
     }
 }
 
@@ -227,12 +229,19 @@ impl Parser<'_> {
         (self.scope, self.loops) = (scope, loops);
         match end {
             Some((End::End, _)) => Ok(nodes),
-            Some((End::Else(_), at)) => Err(self.wrong(at, format!("unexpected {{{{else}}}} in {word}"))),
+            Some((End::Else(_), at)) => {
+                Err(self.wrong(at, format!("unexpected {{{{else}}}} in {word}")))
+            }
             None => Err(self.wrong(at, format!("{{{{{word}}}}} without {{{{end}}}}"))),
         }
     }
 
-    fn name<'k>(&self, tokens: &'k [Token], at: usize, word: &str) -> Result<(String, &'k [Token])> {
+    fn name<'k>(
+        &self,
+        tokens: &'k [Token],
+        at: usize,
+        word: &str,
+    ) -> Result<(String, &'k [Token])> {
         match tokens.split_first() {
             Some((Token { kind: Kind::Text(name), .. }, rest)) => Ok((name.clone(), rest)),
             Some((other, _)) => Err(self.unexpected(other, word)),
@@ -322,9 +331,13 @@ impl Parser<'_> {
     ) -> Result<(Vec<String>, bool)> {
         let kinds: Vec<&Kind> = tokens.rest.iter().take(4).map(|token| &token.kind).collect();
         let (names, length, assigns) = match kinds.as_slice() {
-            [Kind::Variable(a), Kind::Comma, Kind::Variable(b), how @ (Kind::Declare | Kind::Assign), ..] => {
-                (vec![a.clone(), b.clone()], 4, **how == Kind::Assign)
-            }
+            [
+                Kind::Variable(a),
+                Kind::Comma,
+                Kind::Variable(b),
+                how @ (Kind::Declare | Kind::Assign),
+                ..,
+            ] => (vec![a.clone(), b.clone()], 4, **how == Kind::Assign),
             [Kind::Variable(a), how @ (Kind::Declare | Kind::Assign), ..] => {
                 (vec![a.clone()], 2, **how == Kind::Assign)
             }

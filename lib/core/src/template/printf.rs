@@ -30,8 +30,7 @@ pub(super) fn printf(values: &[Value<'_>], schema: &Schema) -> Result<String, St
         let found = values.first().map_or("<nil>", Value::type_name);
         return Err(format!("wrong type for value; expected string; got {found}"));
     };
-    let mut printer =
-        Printer { values, next: 0, reordered: false, schema, out: String::new() };
+    let mut printer = Printer { values, next: 0, reordered: false, schema, out: String::new() };
     printer.run(format)?;
     Ok(printer.out)
 }
@@ -238,7 +237,8 @@ impl<'v, 'a> Printer<'v, 'a> {
 
     fn integer(&self, verb: char, flags: Flags, number: i128, value: &Value<'a>) -> String {
         let size = number.unsigned_abs();
-        let character = || u32::try_from(number).ok().and_then(char::from_u32).unwrap_or('\u{fffd}');
+        let character =
+            || u32::try_from(number).ok().and_then(char::from_u32).unwrap_or('\u{fffd}');
         let (prefix, digits) = match verb {
             'd' | 'v' => ("", size.to_string()),
             'b' => (if flags.sharp { "0b" } else { "" }, format!("{size:b}")),

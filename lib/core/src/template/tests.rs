@@ -59,8 +59,10 @@ fn fields_and_how_values_look() {
         ("{{.Wörter}}", "grün"),
         ("{{(index .Steps 0).By}} {{.Steps}}", "one [{one true} {two}]"),
         ("{{$.Name}} {{with .Config}}{{$.Name}}{{end}}", "app app"),
-        ("{{1}} {{-7}} {{0x1F}} {{0b101}} {{0o17}} {{017}} {{1_000}} {{1.5}} {{1e3}} {{'a'}}",
-         "1 -7 31 5 15 15 1000 1.5 1000 97"),
+        (
+            "{{1}} {{-7}} {{0x1F}} {{0b101}} {{0o17}} {{017}} {{1_000}} {{1.5}} {{1e3}} {{'a'}}",
+            "1 -7 31 5 15 15 1000 1.5 1000 97",
+        ),
         ("{{\"q\\n\\t\\\"\\x41\\u00e9\"}}{{`raw\\n`}}", "q\n\t\"Aéraw\\n"),
         ("{{true}} {{false}}", "true false"),
         ("no action", "no action"),
@@ -82,7 +84,10 @@ fn control() {
         ("{{range $i, $l := .Layers}}{{$i}}={{$l}} {{$.Name}};{{end}}", "0=a app;1=b app;2=c app;"),
         ("{{range $l := .Layers}}{{$l}}{{end}}", "abc"),
         ("{{range $k, $v := .Labels}}{{$k}}{{$v}}{{end}}", "a2z1"),
-        ("{{range .NilMap}}x{{else}}none{{end}}{{range .Config.Cmd}}x{{else}}none{{end}}", "nonenone"),
+        (
+            "{{range .NilMap}}x{{else}}none{{end}}{{range .Config.Cmd}}x{{else}}none{{end}}",
+            "nonenone",
+        ),
         ("{{range 3}}{{.}}{{end}}{{range $i := 2}}{{$i}}{{end}}", "01201"),
         ("{{range .Layers}}{{if eq . \"b\"}}{{continue}}{{end}}{{.}}{{end}}", "ac"),
         ("{{range .Layers}}{{if eq . \"b\"}}{{break}}{{end}}{{.}}{{end}}", "a"),
@@ -142,13 +147,25 @@ fn pipelines() {
 #[test]
 fn comparison_and_logic() {
     check(&[
-        ("{{eq .Name \"app\"}} {{eq .Name \"a\" \"b\" \"app\"}} {{eq .Name \"a\"}}", "true true false"),
-        ("{{ne .Name \"app\"}} {{eq .Size 12}} {{eq .Yes true}} {{eq .Ratio 0.5}}", "false true true true"),
+        (
+            "{{eq .Name \"app\"}} {{eq .Name \"a\" \"b\" \"app\"}} {{eq .Name \"a\"}}",
+            "true true false",
+        ),
+        (
+            "{{ne .Name \"app\"}} {{eq .Size 12}} {{eq .Yes true}} {{eq .Ratio 0.5}}",
+            "false true true true",
+        ),
         ("{{lt 1 2}} {{le 2 2}} {{gt 1 2}} {{ge 1 2}}", "true true false false"),
         ("{{lt \"a\" \"b\"}} {{gt (len .Layers) 0}} {{lt .Ratio 1.5}}", "true true true"),
-        ("{{eq .Labels.nope \"x\"}} {{ne .Labels.nope \"x\"}} {{eq .Labels.nope nil}}", "false true true"),
+        (
+            "{{eq .Labels.nope \"x\"}} {{ne .Labels.nope \"x\"}} {{eq .Labels.nope nil}}",
+            "false true true",
+        ),
         ("{{eq .Big .Big}} {{gt .Big 1}}", "true true"),
-        ("{{and .Yes .Name}} {{and .Empty .Name}}|{{or .Empty .Name}} {{or .Empty \"\"}}|", "app |app |"),
+        (
+            "{{and .Yes .Name}} {{and .Empty .Name}}|{{or .Empty .Name}} {{or .Empty \"\"}}|",
+            "app |app |",
+        ),
         ("{{or .Labels.nope \"default\"}} {{and .Labels.nope \"x\"}}", "default <no value>"),
         ("{{not .Yes}} {{not .Empty}} {{not .Labels.nope}}", "false true true"),
         ("{{or .Yes (index .Layers 99)}}", "true"),
@@ -167,24 +184,40 @@ fn comparison_and_logic() {
 #[test]
 fn functions() {
     check(&[
-        ("{{len .Name}} {{len .Layers}} {{len .Labels}} {{len .NilMap}} {{len .Config.Cmd}}", "3 3 2 0 0"),
-        ("{{index .Labels \"z\"}}{{index .Labels \"none\"}}{{index .Layers 1}}{{index .NilMap \"x\"}}", "1b"),
+        (
+            "{{len .Name}} {{len .Layers}} {{len .Labels}} {{len .NilMap}} {{len .Config.Cmd}}",
+            "3 3 2 0 0",
+        ),
+        (
+            "{{index .Labels \"z\"}}{{index .Labels \"none\"}}{{index .Layers 1}}{{index .NilMap \"x\"}}",
+            "1b",
+        ),
         ("{{index .Steps 1 | json}}", "{\"By\":\"two\"}"),
-        ("{{slice .Digest 7 19}} {{slice .Digest 7}} {{slice .Name}}",
-         "0123456789ab 0123456789abcdef0123 app"),
+        (
+            "{{slice .Digest 7 19}} {{slice .Digest 7}} {{slice .Name}}",
+            "0123456789ab 0123456789abcdef0123 app",
+        ),
         ("{{slice .Layers 1}} {{slice .Layers 0 2}} {{slice .Layers 1 2 3}}", "[b c] [a b] [b]"),
         ("{{html .Html}}", "&lt;a href=&#34;x&#34;&gt;&#39;&amp;&lt;/a&gt;"),
         ("{{.Html | js}}", "\\u003Ca href\\u003D\\\"x\\\"\\u003E\\'\\u0026\\u003C/a\\u003E"),
         ("{{urlquery \"a b/ü&\"}}", "a+b%2F%C3%BC%26"),
         ("{{print .Name .Name 1 2 .Name}}", "appapp1 2app"),
         ("{{println .Name .Size}}", "app 12\n"),
-        ("{{json .Labels}} {{json .Config}} {{json .Labels.nope}} {{json .NilMap}}",
-         "{\"a\":\"2\",\"z\":\"1\"} {\"Env\":[\"PATH=/bin\",\"X=1\"],\"Cmd\":null,\"Tty\":false} null null"),
+        (
+            "{{json .Labels}} {{json .Config}} {{json .Labels.nope}} {{json .NilMap}}",
+            "{\"a\":\"2\",\"z\":\"1\"} {\"Env\":[\"PATH=/bin\",\"X=1\"],\"Cmd\":null,\"Tty\":false} null null",
+        ),
         ("{{json .Html}}", "\"<a href=\\\"x\\\">'&</a>\""),
         ("{{join .Config.Env \",\"}} {{join .Config.Cmd \",\"}}|", "PATH=/bin,X=1 |"),
         ("{{join (split \"a.b.c\" \".\") \"-\"}}", "a-b-c"),
-        ("{{title \"hello big world\"}} {{upper \"aé\"}} {{lower \"AÉ\"}}", "Hello Big World AÉ aé"),
-        ("{{truncate .Name 2}}{{truncate .Name 20}}{{pad .Name 1 2}}|{{pad .Empty 1 2}}|", "apapp app  ||"),
+        (
+            "{{title \"hello big world\"}} {{upper \"aé\"}} {{lower \"AÉ\"}}",
+            "Hello Big World AÉ aé",
+        ),
+        (
+            "{{truncate .Name 2}}{{truncate .Name 20}}{{pad .Name 1 2}}|{{pad .Empty 1 2}}|",
+            "apapp app  ||",
+        ),
         ("{{.Labels | len}}", "2"),
     ]);
     check_errors(&[
@@ -212,18 +245,29 @@ fn printf_as_in_go() {
         (r#""%20s|" .Name"#, "                 app|"),
         (r#""%-20s|" .Name"#, "app                 |"),
         (r#""%.2s|%5.1s|" .Name .Name"#, "ap|    a|"),
-        (r#""%q %+q %x %X % x %#x" .Name .Wörter .Name .Name .Name .Name"#,
-         "\"app\" \"gr\\u00fcn\" 617070 617070 61 70 70 0x617070"),
+        (
+            r#""%q %+q %x %X % x %#x" .Name .Wörter .Name .Name .Name .Name"#,
+            "\"app\" \"gr\\u00fcn\" 617070 617070 61 70 70 0x617070",
+        ),
         (r#""%d %5d|%-5d|%05d|%+d|% d" 1 2 3 4 5 6"#, "1     2|3    |00004|+5| 6"),
-        (r#""%x %X %#x %o %O %b %c %U %q" 255 255 255 8 8 5 65 65 65"#,
-         "ff FF 0xff 10 0o10 101 A U+0041 'A'"),
+        (
+            r#""%x %X %#x %o %O %b %c %U %q" 255 255 255 8 8 5 65 65 65"#,
+            "ff FF 0xff 10 0o10 101 A U+0041 'A'",
+        ),
         (r#""%.3d|%8.3d|%08d" 7 7 -7"#, "007|     007|-0000007"),
-        (r#""%f %.2f %8.2f|%e %g %G" 1.5 1.555 1.5 150000.0 0.00001 1e21"#,
-         "1.500000 1.55     1.50|1.500000e+05 1e-05 1E+21"),
-        (r#""%v %v %v %v %v" 1e20 1234567.0 123456.0 0.1 0.00001"#, "1e+20 1.234567e+06 123456 0.1 1e-05"),
+        (
+            r#""%f %.2f %8.2f|%e %g %G" 1.5 1.555 1.5 150000.0 0.00001 1e21"#,
+            "1.500000 1.55     1.50|1.500000e+05 1e-05 1E+21",
+        ),
+        (
+            r#""%v %v %v %v %v" 1e20 1234567.0 123456.0 0.1 0.00001"#,
+            "1e+20 1.234567e+06 123456 0.1 1e-05",
+        ),
         (r#""%t %v %5t|" .Yes false true"#, "true false  true|"),
-        (r#""%v %+v %v" .Config .Config .Labels"#,
-         "{[PATH=/bin X=1] [] false} {Env:[PATH=/bin X=1] Cmd:[] Tty:false} map[a:2 z:1]"),
+        (
+            r#""%v %+v %v" .Config .Config .Labels"#,
+            "{[PATH=/bin X=1] [] false} {Env:[PATH=/bin X=1] Cmd:[] Tty:false} map[a:2 z:1]",
+        ),
         (r#""%q %s %x" .Layers .Layers .Layers"#, "[\"a\" \"b\" \"c\"] [a b c] [61 62 63]"),
         (r#""%T %T %T %T %T" .Name 1 1.5 true .Layers"#, "string int float64 bool []string"),
         (r#""%*d|%-*d|%.*f" 5 1 5 2 1 2.55"#, "    1|2    |2.5"),
@@ -268,7 +312,10 @@ fn named_templates() {
 #[test]
 fn mistakes_are_told_with_their_place() {
     check_errors(&[
-        ("{{.Nam}}", "line 1, column 3: at <.Nam>: can't evaluate field Nam (known fields: Health, Name, Layers"),
+        (
+            "{{.Nam}}",
+            "line 1, column 3: at <.Nam>: can't evaluate field Nam (known fields: Health, Name, Layers",
+        ),
         ("a\n {{.Config.Nope}}", "line 2, column 4: at <.Config.Nope>: can't evaluate field Nope"),
         ("{{.Name.x}}", "can't evaluate field x in type string"),
         ("{{.Layers.x}}", "can't evaluate field x in type []string"),
@@ -306,11 +353,13 @@ fn mistakes_are_told_with_their_place() {
 
 #[test]
 fn rows_of_tables() {
-    let row = Template::parse_row("{{.Name}}\\t{{upper .Name}}\\n{{json .Size}}{{\"\\t\"}}").unwrap();
+    let row =
+        Template::parse_row("{{.Name}}\\t{{upper .Name}}\\n{{json .Size}}{{\"\\t\"}}").unwrap();
     assert_eq!(row.fill(&data(), &SCHEMA).unwrap(), "app\tAPP\n12\t");
     let titles = json!({"Name": "NAMES", "Size": "SIZE"});
     assert_eq!(row.fill_titles(&titles).unwrap(), "NAMES\tNAMES\nSIZE\t");
-    let row = Template::parse_row("{{join (split .Name \",\") \"x\"}}{{truncate .Name 1}}").unwrap();
+    let row =
+        Template::parse_row("{{join (split .Name \",\") \"x\"}}{{truncate .Name 1}}").unwrap();
     assert_eq!(row.fill_titles(&titles).unwrap(), "NAMESNAMES");
 }
 

@@ -86,7 +86,9 @@ impl<'a> Value<'a> {
                 let found = object.get(key).or_else(|| object.get(name));
                 match (found, field) {
                     (Some(found), None) => Ok(Value::of(found, name, schema)),
-                    (Some(found), Some(_)) if !found.is_null() => Ok(Value::of(found, name, schema)),
+                    (Some(found), Some(_)) if !found.is_null() => {
+                        Ok(Value::of(found, name, schema))
+                    }
                     (_, Some(field)) => Ok(Value::zero(field.zero, name)),
                     (None, None) => Err(NoField::Unknown(names(object, within, schema))),
                 }

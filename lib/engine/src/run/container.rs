@@ -39,7 +39,6 @@ const TREE: &str = "tree";
 /// Its files of `/etc`, beside that.
 const ETC: &str = "etc";
 
-
 /// A run that has begun.
 pub(super) struct Run<'a> {
     pub(super) engine: &'a Engine,

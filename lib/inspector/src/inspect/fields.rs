@@ -154,9 +154,9 @@ pub fn skopeo_fields(
 fn docker_config(document: &Value) -> Map<String, Value> {
     let config = document.get("config").and_then(Value::as_object);
     let part = |key: &str| config.and_then(|config| config.get(key)).filter(|v| !v.is_null());
-    let texts = TEXTS.iter().map(|key| {
-        (key.to_string(), part(key).cloned().unwrap_or_else(|| Value::from("")))
-    });
+    let texts = TEXTS
+        .iter()
+        .map(|key| (key.to_string(), part(key).cloned().unwrap_or_else(|| Value::from(""))));
     let others = OTHERS.iter().map(|key| (key.to_string(), part(key).cloned().unwrap_or_default()));
     let mut all: Map<String, Value> = texts.chain(others).collect();
     let rest = config.into_iter().flatten().filter(|(key, _)| !all.contains_key(*key));

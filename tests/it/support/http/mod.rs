@@ -27,8 +27,8 @@ use tokio::sync::{Notify, oneshot};
 pub use self::recording::RecordingServer;
 pub use self::reply::{Answer, Delivery, Length, OutBody, Payload, Reply};
 
-use super::log::{Log, LogEntry};
 use super::hosts;
+use super::log::{Log, LogEntry};
 use super::tls::ServerTls;
 
 /// One request on its way through a handler.

@@ -13,9 +13,6 @@ use crate::spec::{DiffId, Digest};
 use crate::store::Role;
 use crate::sys::Time;
 
-const ROOT_USER: &str = "root:x:0:0::/root:\n";
-const ROOT_GROUP: &str = "root:x:0:\n";
-
 impl Builder<'_> {
     /// Makes the directory with those above it, owned by the user of the moment. One that is there
     /// stays as it is.

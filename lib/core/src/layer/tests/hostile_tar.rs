@@ -160,9 +160,8 @@ fn pax_global_headers() {
 fn pax_records_are_counted_over_the_archive() {
     let many = b"5 a=\n".repeat(60_000);
     let with = |typeflag, headers: usize| {
-        (0..headers).fold(archive(), |made, _| {
-            made.raw(typeflag, "pax", &many, |_| {}).file("f", "")
-        })
+        (0..headers)
+            .fold(archive(), |made, _| made.raw(typeflag, "pax", &many, |_| {}).file("f", ""))
     };
     for typeflag in [b'x', b'g'] {
         accepted(with(typeflag, 17), &["f File "; 17]);

@@ -73,7 +73,8 @@ fn nulls_are_empty_wherever_they_stand() {
     assert_eq!(manifest.as_image().unwrap().config.annotations["b"], "");
     assert_eq!(manifest.raw(), text.as_bytes());
     let platform = r#""platform":{"os":null,"architecture":null,"variant":null,"os.features":[null],"features":null},"size":"#;
-    let text = index(&OCI.to_string(), r#","annotations":{"a":null}"#).replace(r#""size":"#, platform);
+    let text =
+        index(&OCI.to_string(), r#","annotations":{"a":null}"#).replace(r#""size":"#, platform);
     let manifest = parse(&text, None).unwrap();
     let entry = &manifest.as_index().unwrap().manifests[0];
     assert_eq!(entry.platform.as_ref().unwrap().os, "");
