@@ -160,7 +160,10 @@ pub struct ExecArgs {
     pub keys: KeysArgs,
     #[command(flatten)]
     pub runtime: RuntimeArgs,
-    /// Container (name, or the first digits of the ID), then the command and its arguments.
-    #[arg(value_name = "CONTAINER COMMAND", trailing_var_arg = true, allow_hyphen_values = true, required = true, num_args = 2..)]
-    pub words: Vec<String>,
+    /// Name, or the first digits of the ID.
+    #[arg(value_name = "CONTAINER", required = true)]
+    pub container: String,
+    /// Command and its arguments.
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    pub command: Vec<String>,
 }

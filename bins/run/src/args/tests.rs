@@ -16,7 +16,7 @@ const FALSE: [&str; 6] = ["0", "f", "F", "false", "False", "FALSE"];
 struct Verb {
     words: Vec<String>,
     flags: Vec<Arg>,
-    needs_argument: bool,
+    arguments: usize,
 }
 
 fn collect(command: &Command, words: &[String], global: &[Arg], found: &mut Vec<Verb>) {
@@ -28,8 +28,8 @@ fn collect(command: &Command, words: &[String], global: &[Arg], found: &mut Vec<
         collect(verb, &words, &global, found);
     }
     if command.get_subcommands().next().is_none() {
-        let needs_argument = command.get_positionals().any(Arg::is_required_set);
-        found.push(Verb { words: words.to_vec(), flags, needs_argument });
+        let arguments = command.get_positionals().filter(|arg| arg.is_required_set()).count();
+        found.push(Verb { words: words.to_vec(), flags, arguments });
     }
 }
 
@@ -43,7 +43,7 @@ impl Verb {
     /// What clap makes of the verb with these flags.
     fn parse(&self, flags: &[String]) -> Result<ArgMatches, String> {
         let program = ["creel-run".to_owned()];
-        let argument = self.needs_argument.then(|| "bash".to_owned());
+        let argument = std::iter::repeat_n("bash".to_owned(), self.arguments);
         let words = [&program[..], &self.words, flags].concat().into_iter().chain(argument);
         let words: Vec<OsString> = words.map(OsString::from).collect();
         let mut command = cli::command::<Cli>();

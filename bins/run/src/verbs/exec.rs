@@ -1,7 +1,7 @@
 //! `creel-run exec`.
 
 use creel::cli;
-use creel::error::{Error, IoContext, Result};
+use creel::error::{IoContext, Result};
 use creel::run::{self, ExecRequest, Finished};
 use creel::runtime::Attached;
 use creel::sys::SignalQueue;
@@ -12,10 +12,8 @@ use crate::context::Context;
 use crate::request;
 
 pub fn run(context: &Context, args: &ExecArgs) -> Result<u8> {
-    let (container, command) = args.words.split_first().ok_or_else(|| {
-        Error::usage("\"creel-run exec\" requires at least 2 arguments: CONTAINER COMMAND")
-    })?;
-    let request = read(args, command)?;
+    let container = &args.container;
+    let request = read(args)?;
     let engine = context.engine(args.runtime.runtime.as_deref())?;
     // Before there are threads.
     let signals = SignalQueue::start().doing(|| "holding signals back")?;
@@ -27,6 +25,7 @@ pub fn run(context: &Context, args: &ExecArgs) -> Result<u8> {
         // A process's code has eight bits.
         Finished::Exited(code) => Ok((code & 0xff) as u8),
         Finished::TimedOut => Ok(u8::MAX),
+        Finished::Interrupted(signal) => Ok(128 + (signal & 0x7f) as u8),
         Finished::CannotStart(reason) => {
             cli::say(format_args!("creel-run: {reason}"));
             Ok(reason.code)
@@ -34,13 +33,13 @@ pub fn run(context: &Context, args: &ExecArgs) -> Result<u8> {
     }
 }
 
-fn read(args: &ExecArgs, command: &[String]) -> Result<ExecRequest> {
+fn read(args: &ExecArgs) -> Result<ExecRequest> {
     let terminal = match args.tty && !args.detach {
         true => Some(request::terminal_for(args.interactive)?),
         false => None,
     };
     Ok(ExecRequest {
-        command: command.to_vec(),
+        command: args.command.clone(),
         env: request::variables(&args.env_file, &args.env)?,
         user: args.user.clone(),
         workdir: args.workdir.as_deref().map(request::workdir).transpose()?,

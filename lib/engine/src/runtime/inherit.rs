@@ -66,16 +66,15 @@ fn opposite(word: &str) -> Option<&'static str> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     use super::*;
 
-    /// `/proc` is `nosuid,nodev,noexec` everywhere.
-    fn kept(options: &[&str], locked: bool) -> Result<String> {
+    fn kept(source: &Path, options: &[&str], locked: bool) -> Result<String> {
         let mut mount = Mount::default();
         mount.set_destination(PathBuf::from("/m"));
         mount.set_typ(Some("bind".to_owned()));
-        mount.set_source(Some(PathBuf::from("/proc/self/status")));
+        mount.set_source(Some(source.to_owned()));
         mount.set_options(Some(options.iter().map(|word| (*word).to_owned()).collect()));
         let mut spec = Spec::default();
         spec.set_mounts(Some(vec![mount]));
@@ -83,8 +82,30 @@ mod tests {
         Ok(spec.mounts().as_ref().unwrap()[0].options().as_ref().unwrap().join(","))
     }
 
+    /// Does something with a directory that is mounted `nosuid,nodev,noexec`, if this process may
+    /// mount one.
+    fn with_restricted_mount(test: impl FnOnce(&Path) + Send + 'static) {
+        let thread = std::thread::spawn(move || {
+            if crate::sys::own_mounts().is_err() {
+                return;
+            }
+            let place = tempfile::tempdir().unwrap();
+            let mut mount = std::process::Command::new("mount");
+            mount.args(["-t", "tmpfs", "-o", "nosuid,nodev,noexec", "none"]).arg(place.path());
+            assert!(mount.status().unwrap().success());
+            test(place.path());
+            crate::sys::detach(place.path()).unwrap();
+        });
+        thread.join().unwrap();
+    }
+
     #[test]
     fn a_mount_that_is_made_again_keeps_restrictions() {
+        with_restricted_mount(keeps_restrictions);
+    }
+
+    fn keeps_restrictions(source: &Path) {
+        let kept = |options: &[&str], locked| kept(source, options, locked);
         for (options, expected) in [
             // Nothing makes the runtime mount it again: the kernel keeps all.
             (&["rbind", "rprivate"][..], "rbind,rprivate"),

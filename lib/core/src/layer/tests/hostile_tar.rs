@@ -283,7 +283,9 @@ fn truncated() {
         let Err(error) = read(&whole[..length]) else {
             panic!("accepted after {length} bytes");
         };
-        let kind = if length == 1024 { ErrorKind::Invalid } else { ErrorKind::Corrupt };
+        // Without its padding an extension header is whole: what is missing is its entry.
+        let is_extension_alone = (512 + b"12 path=abc\n".len()..=1024).contains(&length);
+        let kind = if is_extension_alone { ErrorKind::Invalid } else { ErrorKind::Corrupt };
         assert_eq!(error.kind(), kind, "{length}: {}", error.chain());
     }
 }

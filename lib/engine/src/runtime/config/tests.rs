@@ -629,6 +629,8 @@ fn user_namespaces() {
 - .mounts /dev/pts {"destination":"/dev/pts","type":"devpts","source":"devpts","options":["nosuid","noexec","newinstance","ptmxmode=0666","mode=0620","gid=5"]}
 - .mounts /sys {"destination":"/sys","type":"sysfs","source":"sysfs","options":["nosuid","noexec","nodev","ro"]}
 - .process.user.additionalGids [0,10]
+- .process.env ["PATH=/bin","HOSTNAME=0123456789ab","A=image","HOME=/root"]
+- .hostname "0123456789ab"
 - .linux.sysctl.net.ipv4.ip_unprivileged_port_start "0"
 - .linux.sysctl.net.ipv4.ping_group_range "0 2147483647"
 - .linux.namespaces network {"type":"network"}
@@ -636,6 +638,8 @@ fn user_namespaces() {
 + .mounts /sys {"destination":"/sys","type":"bind","source":"/sys","options":["rbind","nosuid","noexec","nodev","ro"]}
 + .mounts /a {"destination":"/a","type":"bind","source":"/a","options":["rbind","rprivate","ro"]}
 + .process.user.additionalGids [0]
++ .process.env ["PATH=/bin","HOSTNAME=box","A=image","HOME=/root"]
++ .hostname "box"
 + .linux.uidMappings {"hostID":100000,"containerID":0,"size":4}
 + .linux.gidMappings {"hostID":100000,"containerID":0,"size":4}
 + .linux.namespaces user {"type":"user"}
