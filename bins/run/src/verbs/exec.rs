@@ -25,7 +25,6 @@ pub fn run(context: &Context, args: &ExecArgs) -> Result<u8> {
         // A process's code has eight bits.
         Finished::Exited(code) => Ok((code & 0xff) as u8),
         Finished::TimedOut => Ok(u8::MAX),
-        Finished::Interrupted(signal) => Ok(128 + (signal & 0x7f) as u8),
         Finished::CannotStart(reason) => {
             cli::say(format_args!("creel-run: {reason}"));
             Ok(reason.code)

@@ -78,7 +78,6 @@ pub fn exec(
         Outcome::Exited(code) => Ok(Finished::Exited(code)),
         // It goes on, as with Docker, without anyone who learns its code.
         Outcome::Detached(_) => Ok(Finished::Exited(0)),
-        Outcome::Interrupted(signal) => Ok(Finished::Interrupted(signal)),
         Outcome::TimedOut | Outcome::Cancelled => {
             Err(Error::new(ErrorKind::Cancelled, "the command was stopped"))
         }

@@ -133,7 +133,7 @@ pub fn stay(order: &StayOrder, report: &dyn Fn(&StayReport)) {
     let mut warn = |text: &str| report(&StayReport::Warning(text.to_owned()));
     match order.engine().and_then(|engine| stay_in(&engine, &order.id, &begun, &mut warn)) {
         // Told already, or of no interest any more.
-        Ok(Finished::Exited(_) | Finished::TimedOut | Finished::Interrupted(_)) => {}
+        Ok(Finished::Exited(_) | Finished::TimedOut) => {}
         Ok(Finished::CannotStart(CannotStart { code, reason })) => {
             report(&StayReport::CannotStart { code, reason });
         }
