@@ -161,8 +161,8 @@ if [ "$(id -u)" = 0 ]; then
     same "what is left of it" "" "$(creel-run ps --all --quiet)"
 
     title "A service: in the background, stopped, started again, removed"
-    show creel-run run -d --network none --name demo hello:1.0 sh -c 'echo up; trap "exit 0" TERM; while :; do sleep 1; done'
-    show creel-run exec demo echo "hello from inside"
+    show creel-run run -d --network none --name demo hello:1.0 sh -c 'echo up; trap "exit 0" TERM; while :; do busybox sleep 1; done'
+    show creel-run exec demo busybox echo "hello from inside"
     show creel-run stop demo
     same "its exit code" 0 "$(creel-run wait demo)"
     show creel-run restart demo
