@@ -1,8 +1,9 @@
 //! What is written down about a container.
 //!
-//! Owns `container.json`, which never changes, and `state.json`, which does, in the container's
-//! directory. Promise: a container without a state that says more has been created; the state of
-//! one that lost its owner is told as such. Does not know how they come about.
+//! Owns `container.json`, what the container is (written again when its address is known), and
+//! `state.json`, how it is, in the container's directory. Promise: a container without a state that
+//! says more has been created; the state of one that lost its owner is told as such. Does not know
+//! how they come about.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

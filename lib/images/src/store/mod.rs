@@ -16,7 +16,8 @@
 //! <root>/containers/<id>/needs   digests that a container keeps from being removed, one per line
 //! <root>/cache/                  what can be made again
 //! <root>/mounts/<hash>/needs      digests that a mounted image keeps from being removed
-//! <root>/volumes/ networks/      kept by `run`
+//! <root>/volumes/<name>/         what containers keep: `volume.json`, `_data/`
+//! <root>/networks/               reserved; addresses in use are in the state directory
 //! ```
 //!
 //! Names are escaped byte by byte: letters, digits, `.`, `_`, `-` and `@` stand for themselves, all

@@ -99,8 +99,8 @@ pub trait Sink: Send + Sync {
     /// Takes the bytes; returns the descriptor they ended up with.
     fn put(&self, item: Item, content: Blob) -> impl Future<Output = Result<Descriptor>> + Send;
 
-    /// Cheaper than bytes when possible: registry mount, reflink, rename. `false`: nothing was
-    /// done, send the bytes.
+    /// Cheaper than bytes when possible: a registry mounts what another of its repositories has.
+    /// `false`: nothing was done, send the bytes.
     fn link(&self, what: &Descriptor, origin: &Origin)
     -> impl Future<Output = Result<bool>> + Send;
 
