@@ -68,6 +68,8 @@ fn every_file_belongs_to_a_module() {
         let folder = file.parent().expect("a file is in a folder");
         let (name, folder) = match stem(file).as_str() {
             "main" | "lib" => continue,
+            // A further program of a package.
+            _ if folder.ends_with("src/bin") => continue,
             "mod" => (stem(folder), folder.parent().expect("a module is in a folder")),
             name => (name.to_string(), folder),
         };

@@ -62,10 +62,12 @@ pub enum Started {
 /// # Errors
 /// `NotFound`; whatever keeps it from being started.
 pub fn start(engine: &Engine, text: &str, warn: &mut dyn FnMut(&str)) -> Result<Started> {
-    let Listed { record, state } = find(engine, text)?;
-    if state.status.is_up() {
+    let listed = find(engine, text)?;
+    if listed.state.status.is_up() {
         return Ok(Started::Already);
     }
+    let Listed { record, .. } = &listed;
+    settle(engine, &listed)?;
     let starting = || format!("starting the monitor {}", engine.monitor.display());
     let mut command = Command::new(&engine.monitor);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).env_clear();
@@ -252,10 +254,11 @@ pub fn wait(engine: &Engine, text: &str) -> Result<Option<i32>> {
     let listed = find(engine, text)?;
     let id = &listed.record.id;
     let condition = WaitCondition::NotRunning;
-    if let Some(Answer::Exited(code)) = ask(engine, &listed, &Request::Wait { condition })? {
+    let answer = ask(engine, &listed, &Request::Wait { condition })?;
+    settle(engine, &listed)?;
+    if let Some(Answer::Exited(code)) = answer {
         return Ok(Some(code));
     }
-    settle(engine, &listed)?;
     let state = State::read(&engine.store.container_path(id))?;
     Ok(match state.status {
         Status::Created => Some(0),

@@ -42,7 +42,7 @@ fn look(engine: &Engine, id: &str) -> Result<Option<Listed>> {
     if held {
         let bundle = Bundle { dir: engine.state_of(id), id: id.to_owned() };
         // A monitor writes down what it knows; others leave the runtime's word.
-        if !state.status.is_up() {
+        if state.status == Status::Created {
             state.pid = bundle.pid();
             state.started = started(engine, id);
             state.status = if state.pid.is_some() { Status::Running } else { Status::Created };

@@ -102,23 +102,52 @@ impl LogWriter {
         self.store()
     }
 
-    /// Moves what is pending into the file, which is rotated before if it is full.
+    /// Moves what is pending into the file, which is rotated where it is full.
     fn store(&mut self) -> Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
+        let pending = std::mem::take(&mut self.pending);
+        let mut left = pending.as_slice();
+        let mut stored = Ok(());
+        while !left.is_empty() && stored.is_ok() {
+            let count = self.records_that_fit(left);
+            if count == 0 {
+                stored = self.rotate();
+                continue;
+            }
+            let (now, later) = left.split_at_checked(count).unwrap_or((left, &[]));
+            stored = self.append(now);
+            left = later;
         }
-        let full = |max: u64| self.size > 0 && self.size + self.pending.len() as u64 > max;
-        if self.limits.max_size.is_some_and(full) {
-            self.rotate()?;
-        }
-        let written = self.file.write_all(&self.pending);
-        if written.is_err() {
-            // Half a record must not stay, and what did not fit is lost.
-            let _ = self.file.set_len(self.size);
-        } else {
-            self.size += self.pending.len() as u64;
-        }
+        // Its memory is used again; what could not be written is lost.
+        self.pending = pending;
         self.pending.clear();
+        stored
+    }
+
+    /// How many bytes of whole records the file still takes. An empty file takes one of any size.
+    fn records_that_fit(&self, records: &[u8]) -> usize {
+        let Some(max) = self.limits.max_size else { return records.len() };
+        let room = usize::try_from(max.saturating_sub(self.size)).unwrap_or(usize::MAX);
+        if records.len() <= room {
+            return records.len();
+        }
+        let end_of = |part: &[u8]| part.iter().rposition(|&byte| byte == b'\n').map(|at| at + 1);
+        match records.get(..room).and_then(end_of) {
+            Some(count) => count,
+            None if self.size > 0 => 0,
+            None => {
+                let first = records.iter().position(|&byte| byte == b'\n');
+                first.map_or(records.len(), |at| at + 1)
+            }
+        }
+    }
+
+    fn append(&mut self, records: &[u8]) -> Result<()> {
+        let written = self.file.write_all(records);
+        match written.is_ok() {
+            true => self.size += records.len() as u64,
+            // Half a record must not stay.
+            false => drop(self.file.set_len(self.size)),
+        }
         written.doing(|| format!("writing the log {}", self.path.display()))
     }
 
