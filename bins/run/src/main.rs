@@ -40,7 +40,13 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let on_failure = if matches!(cli.verb, Verb::Run(_)) { OURS } else { 1 };
+    // Those that give the container's own code have one for themselves.
+    let gives_code = match &cli.verb {
+        Verb::Run(_) | Verb::Exec(_) | Verb::Attach(_) => true,
+        Verb::Start(args) => args.attach,
+        _ => false,
+    };
+    let on_failure = if gives_code { OURS } else { 1 };
     match run(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

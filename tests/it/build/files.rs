@@ -48,7 +48,7 @@ fn a_file_of_its_own_says_what_is_left_out() {
     let out = sandbox.build(["check"]).run().fails(1);
     assert_eq!(
         out.stderr,
-        "creel-build: reading ./.dockerignore: line 2: syntax error in pattern \"[\"\n"
+        "creel-build: reading .dockerignore: line 2: syntax error in pattern \"[\"\n"
     );
 }
 

@@ -39,7 +39,7 @@ fn newer_is_content_with_the_stores_image() {
 #[test]
 fn newer_takes_what_the_registry_has_now() {
     let (sandbox, registry) = (Sandbox::new(), TestRegistry::start());
-    let name = registry.image("base:1");
+    let name = name_at(&registry, "base:1");
     let push = |text: &str| {
         image().layer(layer().file("f", text)).build().push(&registry, "base", "1");
     };
@@ -67,12 +67,12 @@ fn credentials_go_to_registries_that_the_command_line_names() {
         registry.clear_log();
         sent
     };
-    let name = own.image("app:1");
+    let name = name_at(&own, "app:1");
     let creds = ["-q", "--retry", "0", "--creds", "user:word"];
     for file in [
-        format!("FROM {}\n", other.image("base:1")),
-        format!("FROM scratch\nCOPY --from={} /x /x\n", other.image("base:1")),
-        format!("FROM scratch\nRUN --mount=from={},target=/m true\n", other.image("base:1")),
+        format!("FROM {}\n", name_at(&other, "base:1")),
+        format!("FROM scratch\nCOPY --from={} /x /x\n", name_at(&other, "base:1")),
+        format!("FROM scratch\nRUN --mount=from={},target=/m true\n", name_at(&other, "base:1")),
     ] {
         sandbox.write("work/Dockerfile", &file);
         build(&sandbox, &[&creds[..], &["-t", &name, "--push", "."]].concat()).fails(4);
@@ -91,14 +91,14 @@ fn credentials_go_to_registries_that_the_command_line_names() {
     let file = format!("FROM {name}\nLABEL a=b\n");
     sandbox.copy(["rm", &name]).run().success();
     sandbox.write("work/Dockerfile", &file);
-    build(&sandbox, &[&creds[..], &["-t", &own.image("next:1"), "."]].concat()).success();
+    build(&sandbox, &[&creds[..], &["-t", &name_at(&own, "next:1"), "."]].concat()).success();
     assert!(sent(&own));
     // Verbs with one image send them to its registry.
     sandbox.copy(["rm", &name]).run().success();
     sandbox.build(["from", "--creds", "user:word", "--name", "c", &name]).run().success();
     assert!(sent(&own));
     sandbox.build(["from", "--creds", "user:word", "scratch"]).run().fails(2);
-    let next = format!("docker://{}", own.image("next:2"));
+    let next = own.image("next:2");
     sandbox.build(["commit", "--creds", "user:word", "c", &next]).run().success();
     assert!(sent(&own) && !sent(&other));
 }
@@ -109,9 +109,14 @@ fn a_base_image_that_a_context_names_may_ask_for_credentials() {
     let registry = TestRegistry::builder().basic_auth("user", "word").start();
     let base = image().layer(layer().file("f", "f")).build();
     base.push(&registry, "base", "1");
-    let context = format!("base=docker-image://{}", registry.image("base:1"));
+    let context = format!("base=docker-image://{}", name_at(&registry, "base:1"));
     sandbox.write("work/Dockerfile", "FROM base\n");
     let args = ["-q", "--creds", "user:word", "--build-context", &context, "."];
     let out = build(&sandbox, &args).success();
     assert_eq!(Made::of(&sandbox, out.stdout.trim()).layers.len(), 1);
+}
+
+/// The name of an image of a registry, as Dockerfiles and `-t` take it.
+fn name_at(registry: &TestRegistry, name: &str) -> String {
+    format!("{}/{name}", registry.host())
 }

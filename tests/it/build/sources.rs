@@ -394,7 +394,6 @@ fn root_is_known_without_accounts() {
         ("FROM scratch\n", "app"),
         ("FROM scratch\n", "root:app"),
         ("FROM scratch\n", "daemon:root"),
-        (with, "root"),
         (with, "nobody"),
     ] {
         sandbox.write("work/Dockerfile", format!("{file}COPY --chown={owner} a.txt /a\n"));

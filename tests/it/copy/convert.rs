@@ -314,7 +314,8 @@ fn layers_are_compressed_as_asked() {
     for (flags, why) in [("--compression=gzip:10", "1..9"), ("--compression=zstd:x", "level")] {
         sandbox.copy([flags, &from.image("app:1"), "oci:x:1"]).run().fails(2).says(why);
     }
-    sandbox.copy(["--recompress", &from.image("app:1"), "oci:x:1"]).run().fails(2);
+    let alone = sandbox.copy(["--recompress", &from.image("app:1"), "oci:x:1"]).run().success();
+    alone.says("compression options have no effect without --compression");
 }
 
 #[test]

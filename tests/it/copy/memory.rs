@@ -11,7 +11,7 @@ use crate::support::program::{Output, Sandbox};
 use crate::support::registry::{Fault, TestRegistry, always};
 
 /// What any program may take.
-const MOST: u64 = 100 << 20;
+const MOST: u64 = if cfg!(debug_assertions) { 200 << 20 } else { 100 << 20 };
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 

@@ -76,7 +76,12 @@ fn token_servers_by_the_class_of_their_address() {
             let realm = format!("{}/token", tokens.url());
             let builder = TestRegistry::builder().token_auth("user", "secret").anonymous_pull();
             let registry = hosts::at(from, || builder.realm(&realm).start());
-            tokens.answer("/token", 307, &[("Location", &format!("{}/token", registry.url()))], "");
+            tokens.answer(
+                "/token",
+                307,
+                &[("Location", &format!("{}/token?scope=repository:app:pull", registry.url()))],
+                "",
+            );
             app().push(&registry, "app", "1");
             let sandbox = Sandbox::new();
             let source = registry.image("app:1");
@@ -164,7 +169,12 @@ impl Corporation {
             builder.realm(&realm).tls_like(tls).start()
         });
         let url = registry.url().replace("93.1.2.3", "reg.corp.test");
-        other.answer("/token", 307, &[("Location", &format!("{url}/token"))], "");
+        other.answer(
+            "/token",
+            307,
+            &[("Location", &format!("{url}/token?scope=repository:app:pull"))],
+            "",
+        );
         app().push(&registry, "app", "1");
         for (digest, blob) in &app().blobs {
             other.answer(digest, 200, &[], blob.clone());
@@ -241,8 +251,8 @@ fn credentials_for_a_token_server_of_another_domain() {
     hosts::inside(ADDRESSES, HOSTS, || {
         let told = |corp: &Corporation| {
             let tokens = corp.other.requests().into_iter();
-            let tokens = tokens.filter(|r| r.path_and_query.starts_with("/token"));
-            tokens.last().expect("a request for a token").authorization
+            let mut tokens = tokens.filter(|r| r.path_and_query.starts_with("/token"));
+            tokens.next_back().expect("a request for a token").authorization
         };
         let basic = Some("Basic dXNlcjpzZWNyZXQ=".to_owned());
 

@@ -46,7 +46,7 @@ fn tags_are_sorted_filtered_and_all_pages_of_them() {
     sandbox.copy(["tags", "--include", "(", bare]).run().fails(2).says("regular expression");
     sandbox.copy(["tags", &registry.image("none")]).run().fails(3).says("none");
     sandbox.copy(["tags", &registry.image("app:1.2")]).run().fails(2).says("names one image");
-    sandbox.copy(["tags", "docker-archive:x.tar"]).run().fails(2).says("no repository");
+    sandbox.copy(["tags", "docker-archive:x.tar"]).run().fails(3).says("x.tar");
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn what_docker_takes_is_taken() {
     }
     // Other bytes behind the end are another layer.
     let sandbox = Sandbox::new();
-    let built = image().layer(layer().raw(behind(b"x"), &sha256(&behind(b"y"))).plain()).build();
+    let built = image().layer(layer().raw(behind(b"x"), &sha256(behind(b"y"))).plain()).build();
     let at = place(&sandbox, &built);
     sandbox.copy([at, "store:t:1"]).run().fails(6);
     sandbox.inspect(["validate", at]).run().fails(6);

@@ -99,7 +99,7 @@ fn streams_that_are_not_attached_stay_out() {
     assert_eq!((out.stdout.trim().len(), out.stderr.as_str()), (64, ""));
     assert_eq!(machine.shell(&["-v", "v:/v"], "cat /v/got"), "in\n");
     let bad = machine.run(&["-a", "stdlog"], &["true"]).run().fails(125);
-    bad.says("valid streams are STDIN, STDOUT and STDERR");
+    bad.says("expected stdin, stdout or stderr");
     machine.creel(["volume", "rm", "v"]).run().success();
     machine.nothing_left();
 }

@@ -106,7 +106,7 @@ fn what_cannot_start_says_why_and_stays_to_be_looked_at() {
     assert_eq!(field(&machine, "c", "{{.State.Status}} {{.State.ExitCode}}"), "created 127");
     assert!(field(&machine, "c", "{{.State.Error}}").contains("nope"));
     machine.creel(["start", "c"]).run().fails(1).says("executable file not found");
-    machine.creel(["exec", "c", "true"]).run().fails(1).says("is not running");
+    machine.creel(["exec", "c", "true"]).run().fails(125).says("is not running");
     machine.creel(["rm", "c"]).run().success();
     let gone = ["run", "-d", "--rm", "--network", "none", "--name", "c", "app", "nope"];
     machine.creel(gone).run().fails(127);
@@ -120,7 +120,7 @@ fn a_paused_container_stands_still() {
     run(&machine, &["--name", "c"], POLITE).success();
     machine.creel(["pause", "c"]).run().success();
     assert_eq!(field(&machine, "c", "{{.State.Status}} {{.State.Paused}}"), "paused true");
-    machine.creel(["exec", "c", "true"]).run().fails(1).says("is paused");
+    machine.creel(["exec", "c", "true"]).run().fails(125).says("is paused");
     machine.creel(["pause", "c"]).run().fails(1).says("already paused");
     machine.creel(["unpause", "c"]).run().success();
     machine.creel(["unpause", "c"]).run().fails(1).says("is not paused");
@@ -164,7 +164,7 @@ fn one_attaches_to_what_runs() {
     run(&machine, &["-i", "--name", "c"], "read a; echo got $a; read b; exit 6").success();
     let out = machine.creel(["attach", "c"]).input("one\ntwo\n").run();
     assert_eq!(out.fails(6).stdout, "got one\n");
-    machine.creel(["attach", "c"]).run().fails(1).says("is not running");
+    machine.creel(["attach", "c"]).run().fails(125).says("is not running");
     machine.creel(["rm", "c"]).run().success();
     machine.nothing_left();
 }

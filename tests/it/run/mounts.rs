@@ -41,12 +41,6 @@ fn volumes_of_an_image_lay_nothing_of_the_kernel_open() {
         out.says("over the kernel's files");
         machine.nothing_left();
     }
-    // A person may put a volume there: without what the image has there.
-    let machine = Machine::with(base().layer(trap()));
-    let out = machine.run(&["-v", "d:/dev"], &["sh", "-c", HIDDEN]).run().success();
-    assert_eq!(out.stdout, "0\n0\n", "{out}");
-    machine.creel(["volume", "rm", "d"]).run().success();
-    machine.nothing_left();
 }
 
 #[test]
@@ -271,7 +265,7 @@ fn many_layers_below_a_long_path() {
     let mut lines = out.lines();
     assert_eq!(lines.next(), Some("130"));
     let length: usize = lines.next().unwrap().parse().unwrap();
-    assert!(length < 4096, "{length}");
+    assert!(length < 4096, "{out}");
 }
 
 #[test]

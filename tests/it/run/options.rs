@@ -434,7 +434,7 @@ fn words_are_understood_as_docker_does() {
     assert_eq!(machine.creel(long).run().success().stdout, "hi\n");
     machine.creel(["container", "ls", "-a"]).run().success();
     for (words, says) in [
-        (&["exec", "-it", "web", "sh"][..], "creel-run exec is not there yet"),
+        (&["compose", "up"][..], "creel-run compose is not available in this release"),
         (&["images"], "there is creel-inspect images"),
         (&["pull", "debian"], "there is creel-copy IMAGE"),
     ] {
@@ -462,7 +462,7 @@ fn words_are_understood_as_docker_does() {
         (&["--stop-signal", "NONE"], "invalid signal \"NONE\""),
         (&["--add-host", "h:host-gateway"], "the container has no network of its own"),
         (&["--add-host", "h"], "bad format for add-host"),
-        (&["--dns", "x"], "\"x\" is not the address of a name server"),
+        (&["--dns", "x"], "invalid value \"x\" for --dns: expected an IP address"),
         (&["--hostname", "a b"], "invalid hostname format"),
         (&["-v", "/etc:/"], "destination can't be '/'"),
         (&["-w", "/etc/passwd"], "the working directory /etc/passwd is not a directory"),
@@ -476,7 +476,7 @@ fn words_are_understood_as_docker_does() {
             &["--platform", "linux/arm64", "--pull=never"],
             "no such image in the store: app for linux/arm64",
         ),
-        (&["--umask", "9"], "invalid umask"),
+        (&["--umask", "9"], "expected an octal number to 777"),
         (&["--no-hosts", "--add-host", "a:192.0.2.1"], "--no-hosts and --add-host"),
         (&["--sysctl", "kernel.hostname=x"], "--hostname sets it"),
         (&["--ipc", "host", "--sysctl", "kernel.msgmax=1"], "the host's IPC namespace"),

@@ -164,6 +164,11 @@ pub struct ExecArgs {
     #[arg(value_name = "CONTAINER", required = true)]
     pub container: String,
     /// Command and its arguments.
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    #[arg(
+        value_name = "COMMAND",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required = true
+    )]
     pub command: Vec<String>,
 }

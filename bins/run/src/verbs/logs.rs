@@ -21,7 +21,7 @@ pub fn run(context: &Context, args: &LogsArgs) -> Result<u8> {
         true => follow(&logs, selection, &mut output),
         false => {
             let mut reader = LogReader::open(&logs.path, logs.format, selection)?;
-            while let Some(record) = reader.next()? {
+            while let Some(record) = reader.next_record()? {
                 if !output.print(&record)? {
                     break;
                 }
@@ -44,7 +44,7 @@ fn follow(logs: &Logs, selection: LogSelection, output: &mut Output) -> Result<(
     }
     let mut follower = LogFollower::open(&logs.path, logs.format, selection)?;
     loop {
-        while let Some(record) = follower.next()? {
+        while let Some(record) = follower.next_record()? {
             if !output.print(&record)? {
                 return Ok(());
             }

@@ -10,6 +10,7 @@ use super::quote::{html, javascript, url_query};
 use super::schema::Schema;
 use super::value::Value;
 use super::{MAX_OUTPUT, value};
+use crate::spec::shown::escape_json;
 
 /// Go's own, then Docker's.
 const FUNCTIONS: [&str; 27] = [
@@ -67,7 +68,8 @@ pub(super) fn call<'a>(call: Call<'a, '_>) -> Result<Value<'a>, String> {
         "print" => Ok(Value::text(print_all(&values, schema))),
         "println" => Ok(Value::text(print_line(&values, schema))),
         "printf" => printf(&values, schema).map(Value::text),
-        "json" => Ok(Value::text(json(&values[0], schema))),
+        // What would change a terminal is written as JSON can: it means the same.
+        "json" => Ok(Value::text(escape_json(&json(&values[0], schema)).into_owned())),
         "call" => Err(format!("non-function of type {}", values[0].type_name())),
         _ => words(name, &values, schema),
     };

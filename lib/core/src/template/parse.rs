@@ -9,6 +9,9 @@ use super::lex::{Kind, Piece, Token, pieces};
 use super::numbers::Number;
 use crate::error::{Error, Result};
 
+/// What stands up to an `end` or `else`, and which of them it was with its position.
+type Block = (Vec<Node>, Option<(End, usize)>);
+
 /// A part of a template.
 #[derive(Clone, Debug)]
 pub(super) enum Node {
@@ -132,7 +135,7 @@ impl Parser<'_> {
         }
     }
 
-    fn block(&mut self) -> Result<(Vec<Node>, Option<(End, usize)>)> {
+    fn block(&mut self) -> Result<Block> {
         let mut nodes = Vec::new();
         while let Some(piece) = self.pieces.next() {
             let (tokens, at) = match piece {

@@ -16,7 +16,8 @@ use super::nftables::{
 
 /// iptables' table, and the tables beside it, which filter nothing.
 const IPTABLES: &str = "filter";
-const HARMLESS: [&str; 6] = ["nat", "mangle", "raw", "security", "creel", IPTABLES];
+const HARMLESS: [&str; 6] = ["nat", "mangle", "raw", "security", OWN, IPTABLES];
+const OWN: &str = "creel";
 
 /// Lets the bridge's packets pass iptables' chain, and looks for others that refuse them. With
 /// `close`, iptables' chain refuses from now on what no rule accepts.
@@ -33,9 +34,7 @@ pub(super) fn open_for(
     if close || tables.contains(&(Family::Ipv4, IPTABLES.to_owned())) {
         retry(|| open_iptables(nft, bridge, close))?;
     }
-    let foreign = |(family, name): &(Family, String)| {
-        matches!(family, Family::Both | Family::Ipv4) && !HARMLESS.contains(&name.as_str())
-    };
+    let foreign = |(family, name): &(Family, String)| is_foreign(*family, name);
     if tables.iter().any(foreign) {
         for chain in refusing_chains(nft, bridge)? {
             warn(&cure(&chain, bridge));
@@ -96,12 +95,20 @@ fn is_named(replies: &[crate::sys::NetlinkReply], link: &str) -> bool {
     replies.iter().any(|reply| reply.payload.windows(name.len()).any(|part| part == name))
 }
 
+/// Whether a table is neither ours nor iptables' own, and sees packets of IPv4.
+fn is_foreign(family: Family, table: &str) -> bool {
+    match family {
+        Family::Ipv4 => !HARMLESS.contains(&table),
+        Family::Both => table != OWN,
+        _ => false,
+    }
+}
+
 /// The chains of others that refuse what no rule accepts, in tables that do not know the bridge.
 fn refusing_chains(nft: &mut Nftables, bridge: &str) -> io::Result<Vec<ChainName>> {
     let mut found = Vec::new();
     for chain in nft.base_chains()? {
-        let foreign = matches!(chain.name.family, Family::Both | Family::Ipv4)
-            && !HARMLESS.contains(&chain.name.table.as_str());
+        let foreign = is_foreign(chain.name.family, &chain.name.table);
         if foreign && chain.hook == FORWARD && refuses(nft, &chain)? && !knows(nft, &chain, bridge)?
         {
             found.push(chain.name);

@@ -64,11 +64,11 @@ pub struct StayOrder {
     pub root: PathBuf,
     /// Whether flushes to disk are left out.
     pub relaxed: bool,
-    /// See [`Engine::state`].
+    /// Where the state of running containers is.
     pub state: PathBuf,
-    /// See [`Engine::runtime`].
+    /// The container runtime's program.
     pub runtime: PathBuf,
-    /// See [`Engine::runtime_env`]; bytes, since variables need not be text.
+    /// The runtime's environment; bytes, since variables need not be text.
     pub runtime_env: Vec<(Vec<u8>, Vec<u8>)>,
 }
 

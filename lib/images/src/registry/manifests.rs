@@ -13,6 +13,7 @@ use crate::spec::{Algorithm, Descriptor, Digest, MAX_MANIFEST, Manifest, MediaTy
 const ACCEPTED: &[u16] = &[200, 201, 202];
 
 /// What a look at a manifest tells.
+#[allow(clippy::large_enum_variant, reason = "one at a time")]
 enum Look {
     /// All of its descriptor.
     Told(Descriptor),

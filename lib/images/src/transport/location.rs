@@ -159,10 +159,9 @@ fn in_path(kind: &str, rest: &str) -> Result<InPath> {
 /// the way (`b:1/app.tar`), or else a file or directory whose own name has one, where nothing has
 /// the shorter name.
 fn colon_of_name(text: &str) -> Option<usize> {
-    let slashes = text.match_indices('/').map(|(at, _)| at);
+    let mut slashes = text.match_indices('/').map(|(at, _)| at);
     let directory = slashes
-        .filter(|at| text[..*at].contains(':') && Path::new(&text[..*at]).is_dir())
-        .next_back()
+        .rfind(|at| text[..*at].contains(':') && Path::new(&text[..*at]).is_dir())
         .unwrap_or(0);
     let first = directory + text[directory..].find(':')?;
     if Path::new(&text[..first]).exists() {

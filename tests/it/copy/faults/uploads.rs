@@ -154,7 +154,8 @@ fn refused_bodies_say_why() {
         let refusal = Fault::error(status, code, "not with us");
         let refused = to.inject(always("PUT", Kind::Manifest), refusal);
         f.to(&to.image("app:1")).run().fails(1).says("not with us").says("PUT");
-        assert_eq!(refused.fired(), 1);
+        // It may be the format: the other one is tried once.
+        assert_eq!(refused.fired(), 2);
     }
 }
 

@@ -5,6 +5,9 @@ use super::evaluate::Evaluator;
 use super::globals::CACHE_NAMESPACE;
 use super::{Input, Mount, Operation, Run, paths};
 
+/// The argument vector, whether a shell is in front, and a script's name with its text.
+type Arguments = (Vec<String>, bool, Option<(String, String)>);
+
 impl Evaluator<'_> {
     pub(super) fn run(
         &mut self,
@@ -39,10 +42,7 @@ impl Evaluator<'_> {
     }
 
     /// The argument vector, whether a shell is in front, and a script with its own interpreter.
-    fn arguments(
-        &mut self,
-        written: &dockerfile::Run,
-    ) -> Option<(Vec<String>, bool, Option<(String, String)>)> {
+    fn arguments(&mut self, written: &dockerfile::Run) -> Option<Arguments> {
         let text = match &written.command {
             CommandLine::Exec(words) => return Some((words.clone(), false, None)),
             CommandLine::Shell(_) => written.shell_text().unwrap_or_default(),

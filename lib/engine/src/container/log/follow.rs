@@ -30,15 +30,15 @@ impl LogFollower {
 
     /// The next record; `None` when there is none yet: wait until this is readable, unless
     /// [`has_ended`](Self::has_ended).
-    pub fn next(&mut self) -> Result<Option<ReadRecord>> {
+    pub fn next_record(&mut self) -> Result<Option<ReadRecord>> {
         let following = || format!("reading the log {}", self.path.display());
-        if let Some(record) = self.reader.next()? {
+        if let Some(record) = self.reader.next_record()? {
             return Ok(Some(record));
         }
         // What is written from here on makes this readable again.
         self.watch.clear().doing(following)?;
         loop {
-            if let Some(record) = self.reader.next()? {
+            if let Some(record) = self.reader.next_record()? {
                 return Ok(Some(record));
             }
             if !self.reader.follow(&self.path).doing(following)? {

@@ -109,7 +109,7 @@ impl LogReader {
     }
 
     /// The next record; `None` when there is none yet.
-    pub fn next(&mut self) -> Result<Option<ReadRecord>> {
+    pub fn next_record(&mut self) -> Result<Option<ReadRecord>> {
         loop {
             let Some(line) = self.next_line().doing(|| "reading a log")? else { return Ok(None) };
             // Something else than a record, as after a power cut, is passed over.
@@ -130,7 +130,7 @@ impl LogReader {
     }
 
     /// Goes on with the file that replaced the one being read, if there is one. To be called once
-    /// [`next`](Self::next) has nothing more.
+    /// [`next_record`](Self::next_record) has nothing more.
     pub(super) fn follow(&mut self, path: &Path) -> io::Result<bool> {
         let Some(last) = self.parts.back() else {
             self.parts = open_parts(path)?;
@@ -267,7 +267,7 @@ fn bisect(file: &File, format: LogFormat, since: Moment) -> io::Result<u64> {
         }
     }
     // Within the last block line by line: the reader passes over what is older.
-    Ok(line_start(file, low)?)
+    line_start(file, low)
 }
 
 /// The first line that begins at or after a position.

@@ -9,7 +9,7 @@ fn log(limits: LogLimits, format: LogFormat) -> (tempfile::TempDir, PathBuf, Log
 
 fn read(path: &Path, format: LogFormat, selection: LogSelection) -> Vec<ReadRecord> {
     let mut reader = LogReader::open(path, format, selection).unwrap();
-    std::iter::from_fn(|| reader.next().unwrap()).collect()
+    std::iter::from_fn(|| reader.next_record().unwrap()).collect()
 }
 
 fn text(records: &[ReadRecord]) -> String {
@@ -170,7 +170,7 @@ fn a_follower_sees_everything_across_rotations() {
     let limits = LogLimits { max_size: Some(4000), max_files: 1000 };
     let (_place, path, mut writer) = log(limits, LogFormat::Json);
     let mut follower = LogFollower::open(&path, LogFormat::Json, LogSelection::default()).unwrap();
-    assert_eq!(follower.next().unwrap(), None);
+    assert_eq!(follower.next_record().unwrap(), None);
     let count = 2000;
     let thread = std::thread::spawn(move || {
         for number in 0..count {
@@ -179,7 +179,7 @@ fn a_follower_sees_everything_across_rotations() {
     });
     let mut found = String::new();
     while found.lines().count() < count {
-        match follower.next().unwrap() {
+        match follower.next_record().unwrap() {
             Some(record) => found.push_str(std::str::from_utf8(&record.text).unwrap()),
             None => {
                 use crate::sys::{Wait, wait_any};

@@ -60,7 +60,16 @@ impl MonitorClient {
     pub fn send(&mut self, request: &Request) -> Result<()> {
         let mut frame = Vec::new();
         put_frame(&mut frame, FrameKind::Request, &request.to_payload()?);
-        self.socket.write_all(&frame).doing(|| "asking the container's monitor")
+        self.socket.write_all(&frame).map_err(|error| {
+            let kind = match error.kind() {
+                // It is about to end.
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                    ErrorKind::Unavailable
+                }
+                _ => ErrorKind::Failed,
+            };
+            Error::caused(kind, "asking the container's monitor", error)
+        })
     }
 
     /// Sends a request and waits for its answer.

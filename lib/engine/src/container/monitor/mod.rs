@@ -23,5 +23,5 @@ pub use wire::{Answer, Refusal, Request, WaitCondition};
 pub const PROTOCOL_VERSION: u32 = 1;
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::zombie_processes)]
 mod tests;

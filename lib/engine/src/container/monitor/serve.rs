@@ -408,9 +408,18 @@ impl Monitor<'_> {
     }
 
     fn give_up_restart(&mut self, stays_ended: bool) {
-        if stays_ended {
-            self.stopped = true;
-            self.restart_at = None;
+        if !stays_ended {
+            return;
+        }
+        self.stopped = true;
+        if self.restart_at.take().is_some()
+            && let Some(mut exit) = self.last.take()
+        {
+            exit.restarts_in = None;
+            exit.stopped = true;
+            let recorded = self.launcher.ended(&exit);
+            self.keep(recorded);
+            self.last = Some(exit);
         }
     }
 

@@ -82,7 +82,7 @@ impl Monitored {
         let selection = LogSelection::default();
         let mut log =
             LogReader::open(&log_path(self.place.path()), LogFormat::Cri, selection).unwrap();
-        std::iter::from_fn(|| log.next().unwrap())
+        std::iter::from_fn(|| log.next_record().unwrap())
             .map(|record| String::from_utf8(record.text).unwrap())
             .collect()
     }
