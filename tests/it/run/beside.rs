@@ -282,7 +282,7 @@ fn firewalls_that_nobody_else_may_change_are_named() {
     let own = "table inet filter { chain forward { type filter hook forward priority filter; policy drop; %s }; }";
     let firewalld = "table inet firewalld { chain filter_FORWARD { type filter hook forward \
                      priority filter + 10; policy accept; ct state established,related accept; %s
-                     reject with icmpx admin-prohibited }; }";
+                     reject with icmpx admin-prohibited; }; }";
     for (rules, says) in [
         (own, "`nft insert rule inet filter forward iifname creel0 accept`"),
         (firewalld, "`firewall-cmd --permanent --zone=trusted --add-interface=creel0`"),

@@ -265,7 +265,8 @@ fn many_layers_below_a_long_path() {
     let mut lines = out.lines();
     assert_eq!(lines.next(), Some("130"));
     let length: usize = lines.next().unwrap().parse().unwrap();
-    assert!(length < 4096, "{out}");
+    // What runtimes read at once is not much longer.
+    assert!(length < 16 << 10, "{out}");
 }
 
 #[test]

@@ -117,7 +117,7 @@ pub struct BackgroundArgs {
     /// Run in the background and print the container's ID.
     #[arg(short, long)]
     pub detach: bool,
-    /// When to start again: no, always, unless-stopped, on-failure[:N] [default: no].
+    /// When to start again: no, always, unless-stopped, on-failure, on-failure:N [default: no].
     #[arg(long, value_name = "POLICY")]
     pub restart: Option<String>,
     /// Where output is kept: local, json-file, none [default: local].
