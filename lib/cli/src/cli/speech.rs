@@ -25,7 +25,7 @@ pub fn print(text: &str) -> Result<()> {
 /// Writes a value to stdout as indented JSON.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_json(value: &impl Serialize) -> Result<()> {
     let written = serde_json::to_string_pretty(value).map_err(not_written)?;
     write_out(format!("{}\n", shown::escape_json(&written)).as_bytes())
@@ -34,7 +34,7 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
 /// Writes a value to stdout as JSON on one line.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_json_line(value: &impl Serialize) -> Result<()> {
     let written = serde_json::to_string(value).map_err(not_written)?;
     write_out(format!("{}\n", shown::escape_json(&written)).as_bytes())
@@ -43,7 +43,7 @@ pub fn print_json_line(value: &impl Serialize) -> Result<()> {
 /// Writes the content of a blob or a file to stdout, byte for byte; see [`Content`].
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_content(bytes: &[u8]) -> Result<()> {
     Content::new().write_all(bytes).doing(writing)
 }
@@ -79,7 +79,7 @@ pub fn say_drawing(lines: &str) {
 /// Lines with colours of our own, on stdout. What is foreign in them was escaped before.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_drawing(lines: &str) -> Result<()> {
     write_out(format!("{}\n", drawing(lines)).as_bytes())
 }
@@ -100,7 +100,7 @@ pub fn takes_color(stream: &impl IsTerminal) -> bool {
 }
 
 /// The content of something on stdout: the same bytes into a file or a pipe; on a terminal as
-/// [`print`] shows text.
+/// [`print()`] shows text.
 pub struct Content {
     out: Output,
     terminal: bool,
